@@ -1,0 +1,67 @@
+"""Progress as values: the console, `--json` and the web page each print them in their own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; `step` names the step it belongs to, "" for the build as a whole."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted(Event):
+    """A step begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished(Event):
+    """A step ended well after `seconds`; its output holds `size` bytes."""
+
+    seconds: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed(Event):
+    """A step ended badly."""
+
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """What a running step does now: a phase, an Ansible task, a package."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLine(Event):
+    """One line that a tool printed; shown with `--verbose`, kept for the error message."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Event):
+    """Something that the user should know and that stops nothing."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactPublished(Event):
+    """A finished file in the artifact folder."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+Report = Callable[[Event], None]

@@ -1,0 +1,151 @@
+"""The only place that starts processes.
+
+Every program runs with a clean environment, closed standard input and the C
+locale, so that a build does not depend on who started it.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from imagebuilder.errors import CommandError, MissingToolError
+
+_TAIL_LINES = 200
+CLEAN_ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "DEBCONF_NONINTERACTIVE_SEEN": "true",
+}
+
+LineSink = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run.
+
+    `env` is added to `CLEAN_ENVIRONMENT`; `root` is the directory to chroot
+    into first; `accept` lists the exit statuses that are not an error.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    stdin: bytes | None = None
+    root: Path | None = None
+    accept: frozenset[int] = frozenset({0})
+
+    @property
+    def full_argv(self) -> tuple[str, ...]:
+        """The argument vector with the chroot in front."""
+        return ("chroot", str(self.root), *self.argv) if self.root else self.argv
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended: exit status, the whole standard output, the last lines of both streams."""
+
+    status: int
+    stdout: str
+    tail: str
+
+
+def run(command: Command, on_line: LineSink | None = None) -> Completed:
+    """Run to the end; each line of both streams goes to `on_line` as it comes.
+
+    Raises `CommandError` for a status outside `command.accept`, `MissingToolError`
+    when the program does not exist.
+    """
+    process = spawn(command, stdin=subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL)
+    try:
+        if command.stdin is not None and process.stdin is not None:
+            _feed(process.stdin, command.stdin)
+        stdout, tail = _drain(process, on_line)
+        status = process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if status not in command.accept:
+        raise CommandError(command.full_argv, status, tail)
+    return Completed(status, stdout, tail)
+
+
+def spawn(
+    command: Command,
+    *,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    stderr: int | IO[bytes] = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """Start a program and hand back its process; the caller ends it."""
+    argv = command.full_argv
+    environment = {**CLEAN_ENVIRONMENT, **command.env}
+    try:
+        return subprocess.Popen(
+            argv, stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=command.cwd, close_fds=True
+        )
+    except FileNotFoundError as error:
+        raise MissingToolError(
+            f"`{argv[0]}` is not installed on this machine",
+            hint="`imagebuilder doctor` says which Debian package brings it",
+        ) from error
+
+
+def replace(argv: tuple[str, ...], env: Mapping[str, str] | None = None) -> None:
+    """Become another program, with this process's own environment plus `env`."""
+    os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})
+
+
+def _feed(pipe: IO[bytes], data: bytes) -> None:
+    # Inputs are small (configuration text): well under the 64 KiB that a pipe takes without a reader.
+    try:
+        pipe.write(data)
+        pipe.close()
+    except BrokenPipeError:
+        pass
+
+
+def _drain(process: subprocess.Popen[bytes], on_line: LineSink | None) -> tuple[str, str]:
+    """Read both streams to their end; returns (standard output, tail of both)."""
+    stdout: list[str] = []
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, bytearray())
+        while selector.get_map():
+            for key, _ in selector.select():
+                for text in _lines(key, selector):
+                    if key.fileobj is process.stdout:
+                        stdout.append(text)
+                    tail.append(text)
+                    if on_line:
+                        on_line(text.rstrip("\n"))
+    return "".join(stdout), "".join(tail)
+
+
+def _lines(key: selectors.SelectorKey, selector: selectors.BaseSelector) -> list[str]:
+    """The whole lines that one ready stream has now; at its end also a last one without a newline."""
+    stream: Any = key.fileobj
+    buffer: bytearray = key.data
+    chunk = os.read(stream.fileno(), 1 << 16)
+    buffer += chunk
+    if not chunk:
+        selector.unregister(stream)
+        stream.close()
+        return [buffer.decode(errors="replace")] if buffer else []
+    whole, newline, rest = buffer.rpartition(b"\n")
+    buffer[:] = rest
+    return (whole + newline).decode(errors="replace").splitlines(keepends=True) if newline else []

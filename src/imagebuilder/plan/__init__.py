@@ -1,0 +1,1 @@
+"""Pure: a spec and its resolved packages become a DAG of steps."""
