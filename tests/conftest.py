@@ -1,0 +1,51 @@
+"""The rules of the test suite: which tests need what, in which order they run, and that nothing is skipped in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+_TIERS = ("house", "unit", "golden", "root", "boot")
+_BOOT_TIMEOUT = 900
+_IN_CI = os.environ.get("CI") == "true"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Cheap tests first, so that a broken tree says so within seconds; boots get more time than the rest."""
+    items.sort(key=_tier)
+    for item in items:
+        if item.get_closest_marker("boot") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_BOOT_TIMEOUT))
+
+
+def _tier(item: pytest.Item) -> int:
+    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    return _TIERS.index(folder) if folder in _TIERS else len(_TIERS)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `root` say what they need instead of failing in the middle."""
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """In CI a test that skips itself has failed: a gap must be seen."""
+    report: pytest.TestReport = yield
+    if _IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    """The same for a whole module that skips itself while it is imported."""
+    report: pytest.CollectReport = yield
+    if _IN_CI and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+    return report
