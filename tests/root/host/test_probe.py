@@ -1,0 +1,38 @@
+"""The probes of `doctor` try the real thing and leave nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagebuilder.errors import BootError
+from imagebuilder.host import probe
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the probes make theirs."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("attempt", [probe.overlay, probe.loop_device])
+def test_probe_succeeds_and_leaves_no_mount_loop_device_or_folder(attempt: Callable[[], None], scratch: Path) -> None:
+    attempt()
+    loops = subprocess.run(["losetup", "--list", "--noheadings"], capture_output=True, text=True, check=True).stdout
+    assert str(scratch) not in loops
+    assert str(scratch) not in Path("/proc/self/mountinfo").read_text()
+    assert list(scratch.iterdir()) == []
+
+
+def test_probe_that_fails_says_what_the_machine_said(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_SCRIPT", Path("/no/such/script"))
+    with pytest.raises(BootError, match="/no/such/script"):
+        probe.overlay()
+    assert list(scratch.iterdir()) == []
