@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
+_TESTS = Path(__file__).parent
 _TIERS = ("house", "unit", "golden", "root", "boot")
 _BOOT_TIMEOUT = 900
 _IN_CI = os.environ.get("CI") == "true"
@@ -21,8 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _tier(item: pytest.Item) -> int:
-    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-    return _TIERS.index(folder) if folder in _TIERS else len(_TIERS)
+    tiers = [number for number, folder in enumerate(_TIERS) if item.path.is_relative_to(_TESTS / folder)]
+    return tiers[0] if tiers else len(_TIERS)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
