@@ -30,7 +30,7 @@ check: setup-test ## format, lint, types, import contracts, shell files, house r
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
-	shellcheck $(SHELL_FILES)
+	shellcheck --external-sources $(SHELL_FILES)
 	$(VENV)/bin/pytest tests/house
 
 .PHONY: format
