@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from imagebuilder.errors import CommandError, MissingToolError
+from imagebuilder.host import clock
 
 _TAIL_LINES = 200
 CLEAN_ENVIRONMENT: Mapping[str, str] = {
@@ -36,7 +37,8 @@ class Command:
     """A program to run.
 
     `env` is added to `CLEAN_ENVIRONMENT`; `root` is the directory to chroot
-    into first; `accept` lists the exit statuses that are not an error.
+    into first; `accept` lists the exit statuses that are not an error; after `timeout`
+    seconds it is killed, which counts as a failure.
     """
 
     argv: tuple[str, ...]
@@ -45,6 +47,7 @@ class Command:
     stdin: bytes | None = None
     root: Path | None = None
     accept: frozenset[int] = frozenset({0})
+    timeout: float | None = None
 
     @property
     def full_argv(self) -> tuple[str, ...]:
@@ -71,7 +74,7 @@ def run(command: Command, on_line: LineSink | None = None) -> Completed:
     try:
         if command.stdin is not None and process.stdin is not None:
             _feed(process.stdin, command.stdin)
-        stdout, tail = _drain(process, on_line)
+        stdout, tail = _drain(process, on_line, command.timeout)
         status = process.wait()
     except BaseException:
         process.kill()
@@ -117,8 +120,9 @@ def _feed(pipe: IO[bytes], data: bytes) -> None:
         pass
 
 
-def _drain(process: subprocess.Popen[bytes], on_line: LineSink | None) -> tuple[str, str]:
+def _drain(process: subprocess.Popen[bytes], on_line: LineSink | None, timeout: float | None) -> tuple[str, str]:
     """Read both streams to their end; returns (standard output, tail of both)."""
+    deadline = clock.monotonic() + timeout if timeout else None
     stdout: list[str] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     with selectors.DefaultSelector() as selector:
@@ -126,7 +130,11 @@ def _drain(process: subprocess.Popen[bytes], on_line: LineSink | None) -> tuple[
             if stream is not None:
                 selector.register(stream, selectors.EVENT_READ, bytearray())
         while selector.get_map():
-            for key, _ in selector.select():
+            if deadline and clock.monotonic() > deadline:
+                process.kill()
+                tail.append(f"killed after {timeout:.0f} s\n")
+                break
+            for key, _ in selector.select(timeout=1 if deadline else None):
                 for text in _lines(key, selector):
                     if key.fileobj is process.stdout:
                         stdout.append(text)

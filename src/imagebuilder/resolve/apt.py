@@ -1,0 +1,208 @@
+"""A private apt: its own sources, lists and status, and nothing of the host's configuration but its proxy.
+
+    CACHE/apt/KEY/sources.list   KEY is a digest of the sources
+    CACHE/apt/KEY/lists/         the mirror's signed indexes
+    CACHE/archives/              every .deb ever needed, shared by all builds
+
+Signatures are always checked. A host that was told not to mind old Release
+files (`Acquire::Check-Valid-Until`) keeps that setting for its own mirror only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from imagebuilder import digest
+from imagebuilder.errors import CommandError, PackageError
+from imagebuilder.host.command import Command, Completed, run
+from imagebuilder.host.files import locked
+from imagebuilder.resolve.deb import Deb
+from imagebuilder.resolve.sources import TARGET_FORMAT, Sources
+
+# `'URI' file_name size SHA256:hex`, as apt-get --print-uris prints each package that it would fetch.
+_FETCH = re.compile(
+    r"^'(?!file:)[^']+' (?P<name>[^_]+)_(?P<version>[^_]+)_(?P<arch>[^_]+)\.deb (?P<size>\d+) SHA256:(?P<hex>\w+)"
+)
+_INHERITED = re.compile(r'^(Acquire::(?:https?::[^ ]*|Retries[^ ]*)) "(.*)";$', re.MULTILINE)
+_UPDATE_SECONDS = 180.0
+_DATE_CHECKS = re.compile(r'^(Acquire::Check-(?:Valid-Until|Date)) "(.*)";$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One package of the index: its exact identity and its control fields as text."""
+
+    deb: Deb
+    fields: str
+
+    def field(self, name: str) -> str:
+        """A control field's value in one line, "" when it is not there."""
+        match = re.search(rf"^{re.escape(name)}: (.*(?:\n .*)*)", self.fields, re.MULTILINE)
+        return " ".join(match.group(1).split()) if match else ""
+
+    @property
+    def installed_status(self) -> str:
+        """The stanza that dpkg's status file would have for it."""
+        drop = ("Filename", "Size", "MD5sum", "SHA256", "Description-md5", "Status")
+        kept = [line for line in self.fields.splitlines() if line.split(":")[0] not in drop]
+        return "\n".join([kept[0], "Status: install ok installed", *kept[1:]])
+
+
+def host_targets() -> str:
+    """What the host's own apt reads packages from, in `TARGET_FORMAT`."""
+    argv = ("apt-get", "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages")
+    return run(Command(argv)).stdout
+
+
+class Apt:
+    """apt for one set of sources and one architecture, in `cache`."""
+
+    def __init__(self, sources: Sources, architecture: str, cache: Path) -> None:
+        self.sources = sources
+        self.architecture = architecture
+        self.folder = cache / "apt" / digest.of_value([*sources.lines, architecture])[:16]
+        self.lists = self.folder / "lists"
+        self.archives = cache / "archives"
+        self._config = self.folder / "apt.conf"
+
+    def update(self) -> None:
+        """Bring the indexes up to date. Raises PackageError when a mirror or a signature is wrong."""
+        (self.lists / "partial").mkdir(parents=True, exist_ok=True)
+        (self.folder / "no-archives" / "partial").mkdir(parents=True, exist_ok=True)
+        (self.archives / "partial").mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock"):
+            self.folder.joinpath("sources.list").write_text("\n".join(self.sources.lines) + "\n")
+            self.folder.joinpath("empty-status").touch()
+            self._config.write_text(self._configuration())
+            self._refresh(retries=1)
+
+    def _refresh(self, retries: int) -> None:
+        try:
+            self._run("apt-get", "-qq", "--error-on=any", "update", timeout=_UPDATE_SECONDS)
+        except CommandError as error:
+            # A transfer that hangs was seen once with a slow mirror; apt's own time limit did not end it.
+            if error.status != -9 or not retries:
+                raise _update_error(error, self.sources) from None
+            self._refresh(retries - 1)
+
+    def simulate(self, requests: Sequence[str], status: Path | None = None) -> tuple[Deb, ...]:
+        """Every package that `apt-get install REQUESTS` would bring into a root with this dpkg status.
+
+        Raises CommandError with apt's own words. Local .deb files among the
+        requests count as installed but are not returned.
+        """
+        # An archive folder without files: apt prints only what it does not have yet.
+        options = ("-o", "Acquire::ForceHash=SHA256", "-o", f"Dir::Cache::archives={self.folder}/no-archives/")
+        done = self._run("apt-get", "-qq", "--print-uris", *options, "install", "--", *requests, status=status)
+        matches = filter(None, map(_FETCH.match, done.stdout.splitlines()))
+        debs = (Deb(m["name"], unquote(m["version"]), m["arch"], int(m["size"]), m["hex"]) for m in matches)
+        return tuple(sorted(debs))
+
+    def records(self, packages: Sequence[str]) -> list[Record]:
+        """The index's records of `name`, `name=version`, ... Raises CommandError when one is unknown."""
+        if not packages:
+            return []
+        done = self._run("apt-cache", "show", "--no-all-versions", "--", *packages)
+        return [_record(text) for text in done.stdout.split("\n\n") if text.strip()]
+
+    def versions(self, package: str) -> list[str]:
+        """The versions of a package that the mirror has, newest first."""
+        lines = self._run("apt-cache", "madison", package).stdout.splitlines()
+        return list(dict.fromkeys(line.split("|")[1].strip() for line in lines if "|" in line))
+
+    def names(self) -> list[str]:
+        """The name of every package of the indexes."""
+        return self._run("apt-cache", "pkgnames").stdout.split()
+
+    def download(self, debs: Sequence[Deb]) -> int:
+        """Have every package in the archive folder, whole; returns the bytes that were fetched.
+
+        Raises PackageError when a file's digest is not the one of the signed index.
+        """
+        with locked(self.archives / "imagebuilder.lock"):
+            missing = [deb for deb in debs if not self._is_whole(deb)]
+            if missing:
+                names = [f"{deb.name}:{deb.architecture}={deb.version}".replace(":all=", "=") for deb in missing]
+                try:
+                    self._run("apt-get", "-qq", "download", "--", *names, cwd=self.archives)
+                except CommandError as error:
+                    raise PackageError(
+                        f"packages cannot be fetched from {self.sources.mirror}", detail=error.detail
+                    ) from None
+            broken = [deb.file_name for deb in missing if not self._is_whole(deb)]
+        if broken:
+            raise PackageError(f"`{broken[0]}` does not have the digest that the signed index gives for it")
+        return sum(deb.size for deb in missing)
+
+    def configuration(self, *, folder: str) -> str:
+        """An apt.conf for a root in which this apt's sources, lists and archives are shown below `folder`."""
+        rules = _RULES.format(folder=folder, archives=f"{folder}/archives", status="/var/lib/dpkg/status")
+        return f'{rules}Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n' + self._host()
+
+    def _configuration(self) -> str:
+        status = self.folder / "empty-status"
+        rules = _RULES.format(folder=self.folder, archives=self.archives, status=status)
+        # The parsed indexes are kept: a simulation then takes a tenth of the time.
+        parts = f'Dir::Cache "{self.folder}";\n'
+        parts += 'Dir::Etc::sourceparts "/dev/null";\nDir::Etc::parts "/dev/null";\n'
+        return f'{rules}{parts}APT::Architecture "{self.architecture}";\n' + self._host()
+
+    def _host(self) -> str:
+        dump = run(Command(("apt-config", "dump"))).stdout
+        kept = _INHERITED.findall(dump) + (_DATE_CHECKS.findall(dump) if self.sources.from_host else [])
+        return "".join(f'{key} "{value}";\n' for key, value in kept if value)
+
+    def _run(
+        self, *argv: str, status: Path | None = None, cwd: Path | None = None, timeout: float | None = None
+    ) -> Completed:
+        program, *rest = argv
+        options = ("-o", f"Dir::State::status={status}") if status else ()
+        command = Command((program, *options, *rest), env={"APT_CONFIG": str(self._config)}, cwd=cwd, timeout=timeout)
+        return run(command)
+
+    def _is_whole(self, deb: Deb) -> bool:
+        path = self.archives / deb.file_name
+        return path.is_file() and path.stat().st_size == deb.size and digest.of_file(path) == deb.sha256
+
+
+_RULES = """\
+Dir::State::lists "{folder}/lists";
+Dir::State::status "{status}";
+Dir::Cache::archives "{archives}";
+Dir::Etc::sourcelist "{folder}/sources.list";
+APT::Install-Recommends "false";
+APT::Get::Assume-Yes "true";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Debug::NoLocking "true";
+"""
+
+
+def _record(text: str) -> Record:
+    bare = Record(Deb("", "", "", 0, ""), text.strip("\n"))
+    field = bare.field
+    deb = Deb(field("Package"), field("Version"), field("Architecture"), int(field("Size")), field("SHA256"))
+    return Record(deb, bare.fields)
+
+
+def _update_error(error: CommandError, sources: Sources) -> PackageError:
+    """Apt's complaint about a mirror as one of ours: which mirror, what is wrong, what to do."""
+    said = error.detail
+    if re.search(r"NO_PUBKEY|BADSIG|EXPKEYSIG|is not signed|couldn't be verified|GPG error", said):
+        what = "is not signed by a key that this build trusts"
+        hint = f"the keys are in {sources.keyring}; a mirror of your own needs `repository_lists` with `signed-by=`"
+    elif re.search(r"is expired|not valid yet", said):
+        what = "has a Release file that is out of date"
+        hint = "the mirror has stopped following its upstream, or this machine's clock is wrong (`date`)"
+    else:
+        what = "cannot be reached, or does not have this suite"
+        origin = "this machine's own apt configuration" if sources.from_host else "`apt_server` in group_vars"
+        hint = f"the mirror comes from {origin}; try `apt-get update` or open it with curl"
+    failed = re.search(r"(https?://\S+)", said)
+    where = failed.group(1).rstrip(".,'") if failed else sources.mirror
+    return PackageError(f"the mirror {where} {what}", hint=hint, detail=said)
