@@ -31,7 +31,7 @@ check: setup-test ## format, lint, types, import contracts, shell files, house r
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	shellcheck --external-sources $(SHELL_FILES)
-	$(VENV)/bin/pytest tests/house
+	$(VENV)/bin/pytest tests/house/test_house_rules.py
 
 .PHONY: format
 format: setup-test ## write the format that `make check` asks for
