@@ -43,5 +43,16 @@ def publish(source: Path, target: Path) -> None:
         os.close(folder)
 
 
+def copy_if_missing(source: Path, target: Path) -> None:
+    """`publish`, unless the file is there already."""
+    if not target.exists():
+        publish(source, target)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and all that is in it; a missing one is fine."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def _nameless(folder: Path) -> int:
     return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o644)

@@ -24,7 +24,9 @@ class Chroot(Protocol):
     def environment(self) -> Mapping[str, str]:
         """What every program in the chroot has in its environment (APT_CONFIG and the like)."""
 
-    def run(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> Completed:
+    def run(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: bytes | None = None
+    ) -> Completed:
         """Run a program in the chroot, its lines reported as output of the step. Raises CommandError."""
 
     def bind(self, source: Path, target: str, *, read_only: bool = True) -> None:
@@ -57,6 +59,12 @@ class Machine(Protocol):
 
     def squashfs(self, image: Path) -> AbstractContextManager[Path]:
         """Mount a squashfs read-only through a loop device and yield the mount point."""
+
+    def apt_cache(self) -> AbstractContextManager[Path]:
+        """A folder with apt's `lists` and `archives` (to be shown to a root that apt works on) and its `apt.conf`.
+
+        What is downloaded into it is kept for later builds; all other changes are not.
+        """
 
     def chroot(self, root: Path) -> AbstractContextManager[Chroot]:
         """Make `root` ready to run programs in."""

@@ -1,0 +1,100 @@
+"""A private place for a build: its own mount and process-id namespaces.
+
+    imagebuilder ----fork----> first process of a new pid namespace, own mounts
+      waits, handles signals      runs the build
+
+Whatever ends the build, SIGKILL included, the kernel then takes the whole
+namespace away: every process in it dies, every mount and loop device of it is
+gone. There is no clean-up code that could be missed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from imagebuilder.errors import ImagebuilderError, Interrupted, NotPermittedError
+from imagebuilder.host.kernel import CloneFlag, MountFlag, die_with_parent, mount, unshare
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def require_root(verb: str) -> None:
+    """Raise NotPermittedError unless this process is root."""
+    if os.geteuid() != 0:
+        raise NotPermittedError(
+            f"`imagebuilder {verb}` needs root: it mounts overlays and runs programs in a chroot",
+            hint=f"run `sudo imagebuilder {verb} ...`",
+        )
+
+
+def run_private(work: Callable[[], int]) -> int:
+    """Run `work` in a private namespace and return the exit status that it returns.
+
+    Raises Interrupted when a signal stops it, ImagebuilderError when it is killed.
+    """
+    # Whoever dies first, the other hears of it: the pipe's end closes with the parent.
+    alive, parent_end = os.pipe()
+    unshare(CloneFlag.NEWPID)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(parent_end)
+        _become_private(alive)
+        os._exit(_guarded(work))
+    os.close(alive)
+    return _await(child)
+
+
+def _become_private(alive: int) -> None:
+    """In the child: die with the parent, leave the terminal's process group, have mounts of our own."""
+    die_with_parent(signal.SIGKILL)
+    os.set_blocking(alive, False)
+    try:
+        parent_is_gone = os.read(alive, 1) == b""
+    except BlockingIOError:
+        parent_is_gone = False
+    if parent_is_gone:
+        os._exit(1)
+    os.close(alive)
+    os.setsid()
+    os.umask(0o022)
+    unshare(CloneFlag.NEWNS)
+    mount("none", "/", flags=MountFlag.REC | MountFlag.PRIVATE)
+    mount("proc", "/proc", "proc", MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC)
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _await(child: int) -> int:
+    """Wait for the child; a signal to us is the end of it."""
+    stopped_by: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stopped_by.append(number)
+        os.kill(child, signal.SIGKILL)
+
+    before = {number: signal.signal(number, stop) for number in _STOPPING}
+    try:
+        _, status = os.waitpid(child, 0)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stopped_by:
+        raise Interrupted(f"stopped by {signal.Signals(stopped_by[0]).name}; nothing is left behind")
+    if os.WIFSIGNALED(status):
+        raise ImagebuilderError(
+            f"the build was killed by {signal.Signals(os.WTERMSIG(status)).name}",
+            hint="`dmesg` says whether the machine ran out of memory",
+        )
+    return os.WEXITSTATUS(status)

@@ -1,0 +1,32 @@
+"""What a provisioner changes, as a layer: its actions run on an overlay mount, and the upperdir is the output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from imagebuilder.host.machine import Machine
+from imagebuilder.steps.base import Action, Inputs, Step
+from imagebuilder.steps.interpreter import MOUNT_POINT
+
+
+@dataclass(frozen=True, slots=True)
+class Provision(Step):
+    """Run `actions` in order in the merged view of the input layers `lower`.
+
+    The input `python`, if any, is the interpreter that Ansible's actions use.
+    """
+
+    kind: ClassVar[str] = "provision"
+    makes_folder: ClassVar[bool] = True
+
+    actions: tuple[Action, ...]
+
+    def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
+        """Fill `output`, the upperdir."""
+        with machine.overlay(inputs["lower"], output) as merged, machine.chroot(merged) as root:
+            for bundle in inputs.get("python", ()):
+                root.bind(bundle, MOUNT_POINT)
+            for action in self.actions:
+                action.run(machine, root)
