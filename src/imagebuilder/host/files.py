@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from imagebuilder.host.command import Command, run
 
 
 @contextmanager
@@ -20,16 +25,23 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def publish(source: Path, target: Path) -> None:
-    """Copy `source` to `target` so that nobody ever sees half of it, even after a kill or a power cut.
+    """Copy `source` to `target` so that nobody ever sees half of it, even after a kill or a power cut."""
+    with source.open("rb") as reader:
+        _publish(reader, target)
 
-    The copy has no name until it is whole and on disk (O_TMPFILE), then
-    replaces `target` by a rename.
-    """
+
+def publish_text(text: str, target: Path) -> None:
+    """Write `text` to `target` the same way."""
+    _publish(io.BytesIO(text.encode()), target)
+
+
+def _publish(reader: IO[bytes], target: Path) -> None:
+    """The copy has no name until it is whole and on disk (O_TMPFILE); then a rename replaces `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     waiting = f".{target.name}.new"
     try:
-        with source.open("rb") as reader, open(_nameless(target.parent), "wb") as writer:
+        with os.fdopen(os.open(target.parent, os.O_TMPFILE | os.O_RDWR, 0o644), "wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
             writer.flush()
             os.fchmod(writer.fileno(), 0o644)
@@ -50,9 +62,18 @@ def copy_if_missing(source: Path, target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all that is in it; a missing one is fine."""
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a folder and all that is in it, but never what is mounted there; a missing one is fine."""
+    run(Command(("rm", "-rf", "--one-file-system", "--", str(path))))
 
 
-def _nameless(folder: Path) -> int:
-    return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o644)
+def size_of(path: Path) -> int:
+    """The bytes of a file, or of all regular files below a folder (a hard-linked one once)."""
+    if not path.is_dir():
+        return path.stat().st_size
+    seen: dict[tuple[int, int], int] = {}
+    for folder, _, names in os.walk(path):
+        for name in names:
+            status = os.lstat(os.path.join(folder, name))
+            if stat.S_ISREG(status.st_mode):
+                seen[status.st_dev, status.st_ino] = status.st_size
+    return sum(seen.values())

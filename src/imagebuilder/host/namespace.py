@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 from imagebuilder.errors import ImagebuilderError, Interrupted, NotPermittedError
 from imagebuilder.host.kernel import CloneFlag, MountFlag, die_with_parent, mount, unshare
@@ -44,8 +46,7 @@ def run_private(work: Callable[[], int]) -> int:
     child = os.fork()
     if child == 0:
         os.close(parent_end)
-        _become_private(alive)
-        os._exit(_guarded(work))
+        _work_in_private(work, alive)
     os.close(alive)
     return _await(child)
 
@@ -68,12 +69,18 @@ def _become_private(alive: int) -> None:
     mount("proc", "/proc", "proc", MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC)
 
 
-def _guarded(work: Callable[[], int]) -> int:
+def _work_in_private(work: Callable[[], int], alive: int) -> NoReturn:
+    """The child's whole life: nothing may return into the parent's code."""
+    status = 1
     try:
-        return work()
+        _become_private(alive)
+        status = work()
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        os._exit(status)
 
 
 def _await(child: int) -> int:

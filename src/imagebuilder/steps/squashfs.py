@@ -18,7 +18,7 @@ class Squashfs(Step):
     kind: ClassVar[str] = "squashfs"
 
     epoch: int
-    level: int = 19
+    level: int = 15
     block_size: str = "256K"
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:

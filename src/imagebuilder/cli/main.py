@@ -1,0 +1,51 @@
+"""`imagebuilder VERB ...`: finds the verb, runs it, renders an error once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from imagebuilder import __version__
+from imagebuilder.cli.render import render_error
+from imagebuilder.errors import ImagebuilderError, Interrupted
+
+_VERBS = ("build", "init", "doctor")
+_EPILOG = """\
+a first image:
+  imagebuilder init my-images          a copy of the default image tree
+  sudo imagebuilder build my-images/all.yml
+  imagebuilder boot --overlay discovery --builds builds
+
+exit status: 0 done, 1 failed, 2 the input is wrong (nothing was built), 130 interrupted
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="imagebuilder",
+        description="Build netbootable, in-RAM Debian and Ubuntu images, and boot machines from them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in _VERBS:
+        importlib.import_module(f"imagebuilder.cli.{verb}").add_parser(verbs)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except ImagebuilderError as error:
+        return render_error(error)
+    except KeyboardInterrupt:
+        return render_error(Interrupted("interrupted"))
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1

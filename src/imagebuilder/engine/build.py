@@ -1,0 +1,87 @@
+"""The whole build, as five visible calls: refresh, resolve, plan, execute, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuilder.engine.artifacts import publish_artifacts
+from imagebuilder.engine.execute import Execution, execute
+from imagebuilder.engine.resolve import all_debs, resolve
+from imagebuilder.engine.workspace import workspace
+from imagebuilder.events import Progress, Report, StepFinished, StepStarted
+from imagebuilder.host import clock
+from imagebuilder.host.chroot import INSIDE
+from imagebuilder.host.local import AptFiles, LocalMachine
+from imagebuilder.host.machine import Machine
+from imagebuilder.plan.compile import compile_plan
+from imagebuilder.plan.model import PlannedStep
+from imagebuilder.resolve.apt import Apt, host_targets
+from imagebuilder.resolve.resolution import Resolution
+from imagebuilder.resolve.sources import sources_for
+from imagebuilder.spec.tree import TreeSpec
+
+_DEFAULT_BUILD_ROOT = Path("/run/on-imagebuilder")
+_STEP = "packages"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to build, as opposed to what: package cache, steps side by side, SOURCE_DATE_EPOCH if given."""
+
+    cache: Path
+    jobs: int
+    epoch: int | None
+
+
+def build(tree: TreeSpec, options: Options, report: Report) -> None:
+    """Build every image of the tree and publish its artifacts; to be called in a private namespace."""
+    apt = Apt(sources_for(tree.settings, host_targets()), tree.settings.debootstrap_arch, options.cache)
+    resolution = _fetch(tree, apt, options, report)
+    plan = compile_plan(tree, resolution)
+    with workspace(_build_root(tree), tree.settings.build_root_size) as place:
+
+        def machine_for(step: PlannedStep, scratch: Path) -> Machine:
+            return LocalMachine(step.name, scratch, _apt_files(apt), _environment(resolution), report)
+
+        outputs = execute(plan, Execution(place, machine_for, report, options.jobs))
+        publish_artifacts(plan.artifacts, outputs, tree.settings.artifact_folder, report)
+
+
+def _fetch(tree: TreeSpec, apt: Apt, options: Options, report: Report) -> Resolution:
+    """Exact packages, all of them on disk: nothing after this needs the network but what roles do themselves."""
+    began = clock.monotonic()
+    report(StepStarted(_STEP))
+    report(Progress(_STEP, f"reading the indexes of {apt.sources.mirror}"))
+    apt.update()
+    report(Progress(_STEP, "resolving"))
+    resolution = resolve(tree, apt, options.epoch)
+    debs = all_debs(resolution)
+    report(Progress(_STEP, f"checking and fetching {len(debs)} packages"))
+    fetched = apt.download(debs)
+    report(StepFinished(_STEP, clock.monotonic() - began, fetched))
+    return resolution
+
+
+def _build_root(tree: TreeSpec) -> Path:
+    """Where the build's tmpfs goes: the tree's first build root. It is seen by this build alone."""
+    roots = [tree.build_roots[kind] for kind in ("overlay", "base", "initrd") if kind in tree.build_roots]
+    return roots[0] if roots else _DEFAULT_BUILD_ROOT
+
+
+def _environment(resolution: Resolution) -> Mapping[str, str]:
+    return {"SOURCE_DATE_EPOCH": str(resolution.epoch)}
+
+
+def _apt_files(apt: Apt) -> AptFiles:
+    """What roots see of apt. mmdebstrap reads `host-sources.list`: it looks keys up on the host."""
+    folder = f"{INSIDE}/apt"
+    host_lines = "".join(f"{line}\n" for line in apt.sources.lines)
+    files = {
+        "apt.conf": apt.configuration(folder=folder),
+        "sources.list": host_lines.replace(apt.sources.keyring, f"{folder}/keyring.gpg"),
+        "host-sources.list": host_lines,
+    }
+    contents = {name: text.encode() for name, text in files.items()}
+    return AptFiles(apt.lists, apt.archives, {**contents, "keyring.gpg": Path(apt.sources.keyring).read_bytes()})

@@ -1,0 +1,124 @@
+"""From a tree and its exact packages to a plan. Pure, but for the tree's own files, which are read and hashed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from imagebuilder.errors import SpecError
+from imagebuilder.plan import names
+from imagebuilder.plan.initrd import add_initrd
+from imagebuilder.plan.model import Artifact, Builder, Plan
+from imagebuilder.plan.provisioner import actions_of, local_debs, path_excludes
+from imagebuilder.resolve.resolution import ImagePackages, Resolution
+from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys
+from imagebuilder.spec.tree import ImageSpec, TreeSpec
+from imagebuilder.steps.base import Source
+from imagebuilder.steps.bootstrap import Bootstrap
+from imagebuilder.steps.interpreter import PythonBundle
+from imagebuilder.steps.overlay import PackOverlay
+from imagebuilder.steps.provision import Provision
+from imagebuilder.steps.squashfs import Squashfs
+from imagebuilder.steps.unsquash import Unsquash
+
+
+def compile_plan(tree: TreeSpec, resolution: Resolution) -> Plan:
+    """The plan of all images of a tree. Raises SpecError for what cannot be built together."""
+    compiler = _Compiler(tree, resolution, Builder())
+    for image in tree.images:
+        compiler.layers(image.name)
+    _refuse_clashes(tree, compiler.builder.artifacts)
+    return compiler.builder.plan()
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    tree: TreeSpec
+    resolution: Resolution
+    builder: Builder
+    known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By image name the step ids of its layers, bottom first."""
+
+    def layers(self, name: str) -> tuple[str, ...]:
+        """The layers of an image, planned at first sight."""
+        if name in self.known:
+            return self.known[name]
+        image = next((image for image in self.tree.images if image.name == name), None)
+        if image is None:
+            unsquash = Unsquash(Source.of(self.resolution.bases[name]))
+            self.known[name] = (self.builder.add(f"{name}: unpack", unsquash),)
+            return self.known[name]
+        self.known[name] = ()  # an overlay that is its own base, at whatever remove, finds this
+        self.known[name] = self._plan(image)
+        return self.known[name]
+
+    def _plan(self, image: ImageSpec) -> tuple[str, ...]:
+        match image.keys:
+            case InitrdKeys():
+                return add_initrd(self.builder, self.tree, image, self.resolution, self._python(image))
+            case BaseKeys():
+                return self._base(image, image.keys)
+            case OverlayKeys():
+                return self._overlay(image, image.keys)
+            case _:
+                raise TypeError(image.kind)
+
+    def _base(self, image: ImageSpec, keys: BaseKeys) -> tuple[str, ...]:
+        settings = self.tree.settings
+        bootstrap = Bootstrap(
+            suite=settings.debootstrap_release,
+            architecture=settings.debootstrap_arch,
+            requests=tuple(map(str, keys.packages)),
+            local_debs=local_debs(self.tree, keys.debs),
+            debs=self._packages(image).install,
+            excludes=path_excludes(keys.exclude),
+            sources=self.resolution.sources.published,
+            epoch=self.resolution.epoch,
+        )
+        bottom = self.builder.add(f"{image.name}: bootstrap", bootstrap)
+        actions = actions_of(self.tree, image, ImagePackages())
+        provision = Provision(actions)
+        top = self.builder.add(f"{image.name}: provision", provision, lower=(bottom,), python=self._python(image))
+        layers = (bottom, top)
+        squashed = self.builder.add(f"{image.name}: squashfs", Squashfs(self.resolution.epoch), lower=layers)
+        default = names.base(image.name, settings.debootstrap_release, self.resolution.kernel.release)
+        self.builder.yields(Artifact(image.artifact_name or default, image.name, squashed))
+        return layers
+
+    def _overlay(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
+        below: tuple[str, ...] = ()
+        for index, name in enumerate(keys.base):
+            added = self.layers(name)
+            if not added:
+                raise SpecError(f"`{image.name}` is built on itself", location=image.at("base", index))
+            below = (*below, *(layer for layer in added if layer not in below))
+        actions = actions_of(self.tree, image, self._packages(image))
+        upper = self.builder.add(
+            f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)
+        )
+        pack = PackOverlay(keys.format, self.resolution.epoch)
+        packed = self.builder.add(f"{image.name}: pack", pack, upper=(upper,), lower=below)
+        self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed))
+        return (*below, upper)
+
+    def _packages(self, image: ImageSpec) -> ImagePackages:
+        return self.resolution.images[image.name]
+
+    def _python(self, image: ImageSpec) -> tuple[str, ...]:
+        if image.provisioner is None:
+            return ()
+        return (self.builder.add("python for Ansible", PythonBundle(self.resolution.python)),)
+
+
+def _refuse_clashes(tree: TreeSpec, artifacts: tuple[Artifact, ...]) -> None:
+    """Two images must not write one file."""
+    images: Mapping[str, ImageSpec] = {image.name: image for image in tree.images}
+    twice = [name for name, count in Counter(artifact.name for artifact in artifacts).items() if count > 1]
+    for name in twice:
+        first, second, *_ = [images[a.image] for a in artifacts if a.name == name]
+        raise SpecError(
+            f"`{second.name}` and `{first.name}` ({first.location}) both write the artifact `{name}`",
+            location=second.location,
+            hint="give one of them another `name:` under `image:`",
+        )

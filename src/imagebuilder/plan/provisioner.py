@@ -1,0 +1,81 @@
+"""What a config file asks to be done to a root, as actions in their fixed order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+
+from imagebuilder.errors import SpecError
+from imagebuilder.resolve.resolution import ImagePackages
+from imagebuilder.spec.config import BaseKeys, FileRequest
+from imagebuilder.spec.template import Renderer
+from imagebuilder.spec.tree import ImageSpec, TreeSpec
+from imagebuilder.steps.ansible import AnsibleRole
+from imagebuilder.steps.base import Action, Source
+from imagebuilder.steps.clean import Clean
+from imagebuilder.steps.commands import RunCommands
+from imagebuilder.steps.files import CopyFiles, FileCopy
+from imagebuilder.steps.packages import InstallPackages
+
+_CLEAN = Path(__file__).parents[1] / "steps" / "clean.txt"
+_EXCLUDES = Path(__file__).with_name("excludes.txt")
+_NODE_FILES = Path(__file__).parents[1] / "node" / "rootfs"
+
+
+def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tuple[Action, ...]:
+    """packages, the node's own files (base), files, run, the role, clean: those that have anything to do."""
+    keys = image.keys
+    actions: list[Action] = []
+    requests = tuple(map(str, getattr(keys, "packages", ())))
+    debs = local_debs(tree, getattr(keys, "debs", ()))
+    if not isinstance(keys, BaseKeys) and (requests or debs):
+        actions.append(InstallPackages(requests, debs, packages.install))
+    if isinstance(keys, BaseKeys) and keys.agent:
+        actions.append(CopyFiles((FileCopy("/", Source.of(_NODE_FILES)),)))
+    if keys.files:
+        actions.append(CopyFiles(tuple(_file(tree, image, i, f) for i, f in enumerate(keys.files))))
+    if keys.run:
+        actions.append(RunCommands(keys.run))
+    if image.provisioner:
+        role = str(image.provisioner.role.relative_to(tree.root))
+        actions.append(AnsibleRole.of(tree.root, role, image.variables))
+    return (*actions, Clean((*_listed(_CLEAN), *keys.clean)))
+
+
+def local_debs(tree: TreeSpec, names: tuple[str, ...]) -> tuple[Source, ...]:
+    """The tree's own packages."""
+    return tuple(Source.of(tree.root / name) for name in names)
+
+
+def path_excludes(extra: tuple[str, ...]) -> tuple[str, ...]:
+    """Dpkg path patterns that never reach a base; `!` marks those that do all the same."""
+    return (*_listed(_EXCLUDES), *extra)
+
+
+def _listed(path: Path) -> tuple[str, ...]:
+    """The lines of one of our lists, without comments."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(text for text in (line.partition("#")[0].strip() for line in lines) if text)
+
+
+def _file(tree: TreeSpec, image: ImageSpec, index: int, request: FileRequest) -> FileCopy:
+    text, source = request.content, None
+    if request.src is not None:
+        path = tree.root / request.src
+        if request.template:
+            text = _rendered(image, index, path)
+        else:
+            source = Source.of(path)
+    return FileCopy(request.dest, source, text, request.mode, request.owner, request.group)
+
+
+def _rendered(image: ImageSpec, index: int, path: Path) -> str:
+    try:
+        return Renderer(image.variables).template(path.read_text(encoding="utf-8"))
+    except (jinja2.TemplateError, UnicodeDecodeError) as error:
+        raise SpecError(
+            f"the template {path} cannot be rendered: {error}",
+            location=image.at("files", index),
+            hint="define the variable in this config file or in group_vars/on_imagebuild",
+        ) from None
