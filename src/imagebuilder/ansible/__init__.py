@@ -1,0 +1,1 @@
+"""What runs inside Ansible's own process: its configuration and the plugins that lead it into a chroot."""
