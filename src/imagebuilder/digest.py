@@ -9,7 +9,6 @@ import stat
 from pathlib import Path
 
 
-
 def of_bytes(data: bytes) -> str:
     """The lower-case hex sha256 of `data`."""
     return hashlib.sha256(data).hexdigest()

@@ -25,6 +25,8 @@ from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.interpreter import BUNDLE_PACKAGES
 
 _MINBASE = ("?essential", "?priority(required)", "apt")
+# Without it apt takes the other way to a merged /usr, which brings 52 MB of Perl.
+_MERGED_USR = "usr-is-merged"
 _KERNEL = re.compile(r"linux-image-(\d[\w.+~-]*)")
 _KERNEL_PARTS = re.compile(r"linux-modules-(?:extra-)?\d[\w.+~-]*")
 
@@ -77,12 +79,12 @@ class _Resolver:
             case InitrdKeys():
                 wanted = [*USERLAND_PACKAGES, *map(str, image.keys.include_packages)]
                 return ImagePackages(
-                    userland=self._simulate(image, wanted),
+                    userland=self._fresh(image, wanted),
                     firmware=self._firmware() if image.keys.firmware else (),
                     kernel=self.kernel(image.keys.kernel_package or self.tree.settings.kernel_package),
                 )
             case BaseKeys():
-                return ImagePackages(install=self._simulate(image, [*_MINBASE, *self._wanted(image)]))
+                return ImagePackages(install=self._fresh(image, [*_MINBASE, *self._wanted(image)]))
             case OverlayKeys() if self._wanted(image):
                 status = self._status_below(image.keys.base, bases)
                 return ImagePackages(install=self._simulate(image, self._wanted(image), status))
@@ -109,7 +111,7 @@ class _Resolver:
         """The interpreter's packages, if any image has a role."""
         if not any(image.provisioner for image in self.tree.images):
             return ()
-        return self.apt.simulate(BUNDLE_PACKAGES)
+        return self.apt.simulate([*BUNDLE_PACKAGES, *self._merged_usr()])
 
     def _record(self, name: str) -> Record:
         try:
@@ -128,6 +130,13 @@ class _Resolver:
     def _wanted(self, image: ImageSpec) -> list[str]:
         local = getattr(image.keys, "debs", ())
         return [*map(str, requests_of(image)), *(str(self.tree.root / name) for name in local)]
+
+    def _fresh(self, image: ImageSpec, wanted: Sequence[str]) -> tuple[Deb, ...]:
+        """What `wanted` comes down to in a root with nothing in it."""
+        return self._simulate(image, [*wanted, *self._merged_usr()])
+
+    def _merged_usr(self) -> list[str]:
+        return [_MERGED_USR] if self.apt.versions(_MERGED_USR) else []
 
     def _simulate(self, image: ImageSpec, wanted: Sequence[str], status: Path | None = None) -> tuple[Deb, ...]:
         try:
@@ -150,7 +159,7 @@ class _Resolver:
             if isinstance(image.keys, OverlayKeys):
                 installed = self._simulate(image, wanted, self._status_below(image.keys.base, bases)) if wanted else ()
             else:
-                installed = self._simulate(image, [*_MINBASE, *wanted])
+                installed = self._fresh(image, [*_MINBASE, *wanted])
             exact = [f"{deb.name}:{deb.architecture}={deb.version}".replace(":all=", "=") for deb in installed]
             stanzas = [record.installed_status for record in self.apt.records(exact)]
             stanzas += [_local_status(self.tree.root / deb) for deb in getattr(image.keys, "debs", ())]

@@ -66,12 +66,13 @@ class _Compiler:
 
     def _base(self, image: ImageSpec, keys: BaseKeys) -> tuple[str, ...]:
         settings = self.tree.settings
+        debs = self._packages(image).install
         bootstrap = Bootstrap(
             suite=settings.debootstrap_release,
             architecture=settings.debootstrap_arch,
-            requests=tuple(map(str, keys.packages)),
+            requests=(*map(str, keys.packages), *(deb.name for deb in debs if deb.name == "usr-is-merged")),
             local_debs=local_debs(self.tree, keys.debs),
-            debs=self._packages(image).install,
+            debs=debs,
             excludes=path_excludes(keys.exclude),
             sources=self.resolution.sources.published,
             epoch=self.resolution.epoch,

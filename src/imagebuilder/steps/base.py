@@ -91,4 +91,6 @@ def identity(value: Any) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    return {f.name: identity(getattr(value, f.name)) for f in dataclasses.fields(value) if f.metadata.get("identity", True)}
+    return {
+        f.name: identity(getattr(value, f.name)) for f in dataclasses.fields(value) if f.metadata.get("identity", True)
+    }

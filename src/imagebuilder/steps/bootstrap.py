@@ -17,6 +17,7 @@ from imagebuilder.steps.base import Inputs, Source, Step
 
 _SETUP_HOOK = Path(__file__).with_name("bootstrap-setup.sh")
 _CUSTOMIZE_HOOK = Path(__file__).with_name("bootstrap-customize.sh")
+_MERGED_USR_HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _DPKG_CONFIG = "etc/dpkg/dpkg.cfg.d/on-imagebuilder"
 
 
@@ -54,6 +55,7 @@ class Bootstrap(Step):
                 "--dpkgopt=force-unsafe-io",
                 '--aptopt=APT::Install-Recommends "false"',
                 *(f"--include={package}" for package in packages),
+                f"--hook-dir={_MERGED_USR_HOOKS}",
                 f"--setup-hook={_SETUP_HOOK} {cache} $1",
                 f"--customize-hook={_CUSTOMIZE_HOOK} $1",
                 *(self.suite, str(output), "-"),
