@@ -1,0 +1,54 @@
+"""What the benchmarks share: a build into a folder of its own, and a table with its claims."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+TREE = CHECKOUT / "images"
+RESULTS = Path(__file__).parent / "results"
+IMAGEBUILDER = (sys.executable, "-m", "imagebuilder")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured thing: `value` in `unit`, at most `limit` if there is a claim."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        if self.limit is None:
+            return ""
+        return "ok" if self.value <= self.limit else "MISSED"
+
+
+def build(folder: Path, *arguments: str) -> float:
+    """Run `imagebuilder build` with artifacts in `folder`; returns its wall time in seconds."""
+    began = time.monotonic()
+    command = (*IMAGEBUILDER, "build", "-e", f"build_artifact_path={folder}", *arguments)
+    done = subprocess.run(command, cwd=TREE, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return time.monotonic() - began
+
+
+def report(name: str, rows: Sequence[Row]) -> None:
+    """Print the table, write it as JSON, and exit with 1 if a claim was missed."""
+    width = max(len(row.what) for row in rows)
+    for row in rows:
+        limit = "" if row.limit is None else f"<= {row.limit:g}"
+        print(f"{row.what:<{width}}  {row.value:>9.1f} {row.unit:<3} {limit:>8}  {row.verdict}")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    if any(row.verdict == "MISSED" for row in rows):
+        sys.exit(1)
