@@ -1,0 +1,70 @@
+# shellcheck shell=dash disable=SC2034,SC2154
+# What the booted system gets from us: its network, the facts of this boot, and PID 1.
+
+hand_over() {
+    local name
+    [ -e /newroot/sbin/init ] || [ -L /newroot/sbin/init ] || fail NB-ROOT "the image has no /sbin/init"
+    write_boot_facts
+    write_network_files
+    # Where resolv.conf is a link, somebody in the image looks after it.
+    [ -L /newroot/etc/resolv.conf ] || cp /etc/resolv.conf /newroot/etc/resolv.conf
+    # The modules are a layer with /usr/lib; an image that still has a /lib of its own looks there.
+    if [ ! -L /newroot/lib ]; then
+        for name in modules firmware; do
+            mkdir -p "/newroot/lib/$name"
+            mount --bind "/layers/modules/usr/lib/$name" "/newroot/lib/$name"
+        done
+    fi
+}
+
+# KEY='value' lines for sh and for systemd: read by the agent and by whatever forwards syslog.
+write_boot_facts() {
+    local name value
+    for name in API_CB BOOTIF_MAC SYSLOGSERVER BASEFS OVERLAYFS; do
+        eval "value=\$$name"
+        printf "%s='%s'\n" "$name" "$(printf %s "$value" | tr -d "'")"
+    done >"$RUN/boot.env"
+}
+
+# systemd-networkd takes over what we set up without taking it down: a leased address it asks for
+# again under the same client identifier, so that the lease is renewed and the address stays.
+write_network_files() {
+    local folder=/run/systemd/network server
+    mkdir -p "$folder"
+    # The card keeps its name: Linux before 6.2 cannot rename it in use, and udev, having failed
+    # at that, would never hand it to networkd.
+    {
+        match_boot_nic
+        printf '[Link]\nNamePolicy=keep\nAlternativeNamesPolicy=database onboard slot path\n'
+    } >"$folder/10-imagebuilder-boot.link"
+    {
+        match_boot_nic
+        [ -z "$mtu" ] || printf '[Link]\nMTUBytes=%s\n\n' "$mtu"
+        printf '[Network]\nKeepConfiguration=yes\nLLDP=yes\nEmitLLDP=yes\n'
+        [ -z "$domain" ] || printf 'Domains=%s\n' "$domain"
+        for server in $nameservers; do printf 'DNS=%s\n' "$server"; done
+        if [ -e "$LEASE" ]; then
+            printf 'DHCP=ipv4\n\n[DHCPv4]\nClientIdentifier=mac\n'
+        else
+            printf 'Address=%s\n' "$address"
+            [ -z "$gateway" ] || printf 'Gateway=%s\n' "$gateway"
+        fi
+    } >"$folder/10-imagebuilder-boot.network"
+    cp /usr/lib/imagebuilder/other.network "$folder/90-imagebuilder-other.network"
+}
+
+match_boot_nic() {
+    printf '[Match]\nMACAddress=%s\nType=ether\n\n' "$BOOTIF_MAC"
+}
+
+# Never comes back.
+leave() {
+    local name
+    killall syslogd klogd 2>/dev/null
+    rm -f /dev/log
+    for name in proc sys dev run; do
+        mkdir -p "/newroot/$name"
+        mount --move "/$name" "/newroot/$name"
+    done
+    exec switch_root /newroot /sbin/init
+}

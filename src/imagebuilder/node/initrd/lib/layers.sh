@@ -1,0 +1,148 @@
+# shellcheck shell=dash disable=SC2034,SC2154
+# The layers of the image: found, measured, fetched, checked, stacked.
+#
+# Layer 0 is the base, 1 and up are the overlays. Layer N has url_N and size_N (bytes, 0 when the
+# server did not say); its file is /layers/N.file, what it holds is in /layers/N. Each overlay is
+# unpacked on its own and the kernel stacks them: only so do whiteouts, and a folder in the place
+# of a file, mean for the overlays below what they mean for the base.
+
+readonly RESERVE=96 # MB of RAM for the booted system's processes
+readonly UNPACKED=4 # an overlay takes about so many times its compressed size
+
+find_layers() {
+    local name url
+    [ "$BASEFS" ] || fail NB-ARGUMENT "BASEFS= does not say which base to boot"
+    layer_count=0
+    for name in "$BASEFS" $(printf %s "$OVERLAYFS" | tr , ' '); do
+        url=$(url_of "$name")
+        eval "url_$layer_count=\$url size_$layer_count=$(remote_size "$url")"
+        layer_count=$((layer_count + 1))
+    done
+}
+
+# The layers' numbers from FIRST to the last.
+layers_from() { # FIRST
+    seq "$1" $((layer_count - 1))
+}
+
+megabytes() { # BYTES
+    echo $((($1 + 999999) / 1000000))
+}
+
+check_memory() {
+    local key kilobytes total=0 available=0 number overlays=0 needed text
+    while read -r key kilobytes _; do
+        case $key in
+        MemTotal:) total=$kilobytes ;;
+        MemAvailable:) available=$kilobytes ;;
+        esac
+    done </proc/meminfo
+    # What lies in /layers must also fit the size that /init gave it.
+    [ "$available" -le $((total * 3 / 4)) ] || available=$((total * 3 / 4))
+    for number in $(layers_from 1); do
+        eval "overlays=\$((overlays + size_$number * (UNPACKED + 1)))" # its file is there meanwhile
+    done
+    needed=$((RESERVE + $(megabytes "$size_0") + $(megabytes "$overlays")))
+    available=$(megabytes $((available * 1024)))
+    text="needs $needed MB of RAM (base $(megabytes "$size_0"), overlays $(megabytes "$overlays"), system $RESERVE)"
+    text="$text; $available of $(megabytes $((total * 1024))) MB can be had"
+    [ "$needed" -le "$available" ] || fail NB-MEMORY "the image $text"
+    phase memory "$text"
+}
+
+fetch_layers() {
+    local number url file
+    for number in $(layers_from 0); do
+        eval "url=\$url_$number"
+        file=/layers/$number.file
+        fetch "$url" "$file"
+        phase fetch "$(stat -c %s "$file") bytes $url"
+        check_digest "$url" "$file"
+    done
+}
+
+# SHA256SUMS beside the file on the server says what it must be.
+check_digest() { # URL FILE
+    local name=${1%%\?*} sums wanted found
+    sums=$RUN/sums-$(printf %s "${name%/*}" | tr -c A-Za-z0-9 _)
+    fetch_sums "${name%/*}/SHA256SUMS" "$sums"
+    name=${name##*/}
+    wanted=$(awk -v name="$name" '{ sub(/^[*]/, "", $2); sub(/^[.]\//, "", $2) } $2 == name { print $1; exit }' "$sums")
+    if [ -z "$wanted" ]; then
+        phase digest "UNCHECKED $name: no SHA256SUMS beside it names it"
+        return
+    fi
+    found=$(sha256sum "$2")
+    found=${found%% *}
+    [ "$found" = "$wanted" ] || fail NB-DIGEST "$1 has sha256 $found, but SHA256SUMS says $wanted"
+    phase digest "$name sha256:$found"
+}
+
+# Once for all layers of a folder; an empty file stands for none.
+fetch_sums() { # URL FILE
+    [ ! -e "$2" ] || return 0
+    wget_patiently "$1" "$2.part" -O "$2.part" || : >"$2.part"
+    mv "$2.part" "$2"
+}
+
+stack_layers() {
+    local number lower=/layers/modules:/layers/0
+    mount_squashfs 0
+    for number in $(layers_from 1); do
+        open_overlay "$number"
+        lower=/layers/$number:$lower
+    done
+    mkdir /layers/upper /layers/work
+    mount -t overlay -o "lowerdir=$lower,upperdir=/layers/upper,workdir=/layers/work" overlay /newroot ||
+        fail NB-MOUNT "the layers cannot be stacked: $lower"
+}
+
+mount_squashfs() { # NUMBER
+    mkdir "/layers/$1"
+    mount -t squashfs -o ro,loop "/layers/$1.file" "/layers/$1" ||
+        fail NB-MOUNT "layer $1 is no squashfs that this kernel can mount"
+}
+
+# What an overlay is, its first bytes say, not its name. (busybox zcat and xzcat end well on a file
+# that is cut short; gunzip and unxz do not.)
+open_overlay() { # NUMBER
+    case $(head -c 4 "/layers/$1.file" | hexdump -v -e '1/1 "%02x"') in
+    68737173) mount_squashfs "$1" ;;
+    1f8b*) unpack "$1" gunzip -c ;;
+    28b52ffd) unpack "$1" zstd -dcq ;;
+    fd377a58) unpack "$1" unxz -c ;;
+    30373037) unpack "$1" cat ;;
+    *) fail NB-FORMAT "layer $1 is neither a squashfs nor a cpio archive" ;;
+    esac
+}
+
+unpack() { # NUMBER DECOMPRESSOR...
+    local number=$1 log=$RUN/cpio.log
+    shift
+    command -v "$1" >/dev/null || fail NB-FORMAT "layer $number wants \`$1\`, which this initrd lacks"
+    mkdir "/layers/$number"
+    enter_jail "/layers/$number"
+    # shellcheck disable=SC3040 # busybox has it; without it an archive that is cut would pass
+    if ! (set -o pipefail && "$@" <"/layers/$number.file" | cpio_in_jail 2>"$log"); then
+        fail NB-UNPACK "layer $number cannot be unpacked: $(grep -v ' blocks$' "$log" | tail -n 1)"
+    fi
+    leave_jail
+    rm "/layers/$number.file"
+}
+
+# cpio follows `..` and symlinks out of the folder where it unpacks. So it runs in a root where
+# nothing but that folder, seen as /layers, can be written: such an archive is an error, and no harm.
+enter_jail() { # FOLDER
+    if ! { mount --bind / /jail && mount -o remount,bind,ro /jail && mount --bind "$1" /jail/layers; }; then
+        fail NB-INTERNAL "there is no place to unpack in"
+    fi
+}
+
+cpio_in_jail() {
+    chroot /jail sh -c 'cd /layers && exec cpio -idmu'
+}
+
+leave_jail() {
+    umount /jail/layers
+    umount /jail
+}
