@@ -20,6 +20,6 @@ class RunCommands(Action):
     def run(self, machine: Machine, root: Chroot) -> None:
         """Run each; the first that fails ends the step."""
         for command in self.commands:
-            argv = ("/bin/sh", "-e", "-c", command) if isinstance(command, str) else command
-            machine.progress(" ".join(argv[3:] or argv).splitlines()[0][:80])
-            root.run(argv)
+            shown = command if isinstance(command, str) else " ".join(command)
+            machine.progress(shown.splitlines()[0][:80])
+            root.run(("/bin/sh", "-e", "-c", command) if isinstance(command, str) else command)
