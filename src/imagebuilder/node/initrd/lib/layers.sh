@@ -103,8 +103,8 @@ mount_squashfs() { # NUMBER
         fail NB-MOUNT "layer $1 is no squashfs that this kernel can mount"
 }
 
-# What an overlay is, its first bytes say, not its name. (busybox zcat and xzcat end well on a file
-# that is cut short; gunzip and unxz do not.)
+# What an overlay is, its first bytes say, not its name. (busybox zcat ends well on a file that is
+# cut short; gunzip does not.)
 open_overlay() { # NUMBER
     case $(head -c 4 "/layers/$1.file" | hexdump -v -e '1/1 "%02x"') in
     68737173) mount_squashfs "$1" ;;
@@ -123,7 +123,7 @@ unpack() { # NUMBER DECOMPRESSOR...
     mkdir "/layers/$number"
     enter_jail "/layers/$number"
     # shellcheck disable=SC3040 # busybox has it; without it an archive that is cut would pass
-    if ! (set -o pipefail && "$@" <"/layers/$number.file" | cpio_in_jail 2>"$log"); then
+    if ! (set -o pipefail && "$@" <"/layers/$number.file" | cpio_in_jail) 2>"$log"; then
         fail NB-UNPACK "layer $number cannot be unpacked: $(grep -v ' blocks$' "$log" | tail -n 1)"
     fi
     leave_jail
