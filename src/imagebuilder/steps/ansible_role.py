@@ -142,10 +142,9 @@ def _shared_folders(tree: Path, text: str) -> list[str]:
 
     What lies beside the playbook may be the tree's own or, as in 2015, in its `common/`.
     """
-    beside = {name for name in _BESIDE_PLAYBOOK.findall(text) if name != "roles"}
-    searched = {name for name in _SEARCHED_FOLDERS for place in _both(name) if _names_entry(tree / place, text)}
-    places = [place for name in sorted(beside | searched) for place in _both(name)]
-    return [place for place in (*places, "collections") if (tree / place).exists()]
+    beside = [place for name in _BESIDE_PLAYBOOK.findall(text) if name != "roles" for place in _both(name)]
+    searched = [place for name in _SEARCHED_FOLDERS for place in _both(name) if _names_entry(tree / place, text)]
+    return [place for place in sorted({*beside, *searched, "collections"}) if (tree / place).exists()]
 
 
 def _both(name: str) -> tuple[str, str]:
