@@ -49,7 +49,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the tree, then build it in a private namespace."""
-    from imagebuilder.engine.build import Options, build
+    from imagebuilder.engine.build import Options, build, refuse_foreign
     from imagebuilder.host import tools
     from imagebuilder.host.namespace import require_root, run_private
     from imagebuilder.spec.tree import load_image, load_tree
@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         tree = load_tree(_playbook(arguments.playbook), extra)
     require_root("build")
     tools.require(tools.needed_by("build"))
+    refuse_foreign(tree)
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     options = Options(
         cache=arguments.cache or Path("/var/cache/on-imagebuilder"),

@@ -10,9 +10,11 @@ from imagebuilder.engine.artifacts import publish_artifacts
 from imagebuilder.engine.execute import Execution, execute
 from imagebuilder.engine.resolve import all_debs, resolve
 from imagebuilder.engine.workspace import workspace
+from imagebuilder.errors import Location, SpecError
 from imagebuilder.events import Progress, Report, StepFinished, StepStarted
 from imagebuilder.host import clock
 from imagebuilder.host.chroot import INSIDE
+from imagebuilder.host.command import Command, run
 from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
@@ -33,6 +35,19 @@ class Options:
     cache: Path
     jobs: int
     epoch: int | None
+
+
+def refuse_foreign(tree: TreeSpec) -> None:
+    """Raise SpecError for an architecture whose programs this host cannot run; to be called outside a namespace."""
+    wanted = tree.settings.debootstrap_arch
+    native = run(Command(("dpkg", "--print-architecture"))).stdout.strip()
+    interpreter = {"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}[wanted]
+    if wanted != native and not Path("/proc/sys/fs/binfmt_misc", interpreter).exists():
+        raise SpecError(
+            f"`debootstrap_arch: {wanted}`: this host runs {native} programs only",
+            location=Location(tree.settings_file),
+            hint="build on such a machine, or `apt-get install qemu-user-static binfmt-support`",
+        )
 
 
 def build(tree: TreeSpec, options: Options, report: Report) -> None:
