@@ -96,7 +96,8 @@ def _loader(native: Path) -> Path:
 
 def _compile(machine: Machine, output: Path) -> None:
     # The mount is read-only: what is not compiled now would be compiled again at every start.
-    # Unchecked: the compiled files hold no times, so equal packages give equal bytes.
+    # Unchecked: the compiled files hold no times, so equal packages give equal bytes. With -B: what
+    # the compiler itself imports is not compiled on the side, with times.
     options = ("-q", "--invalidation-mode=unchecked-hash", "-s", str(output), "-p", MOUNT_POINT)
     python = (str(output / "ld.so"), "--library-path", str(output / "native"), str(output / "bin/python"))
-    machine.run(Command((*python, "-I", "-m", "compileall", *options, str(output / "lib"))))
+    machine.run(Command((*python, "-I", "-B", "-m", "compileall", *options, str(output / "lib"))))
