@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -39,13 +40,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
-    arguments = parser().parse_args(argv)
+    # `kill` says what Ctrl-C says.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        arguments = parser().parse_args(argv)
         return int(arguments.run(arguments))
     except ImagebuilderError as error:
         return render_error(error)
     except KeyboardInterrupt:
-        return render_error(Interrupted("interrupted"))
+        return render_error(Interrupted("interrupted; nothing is left behind"))
     except BrokenPipeError:
         sys.stderr.close()
         return 1

@@ -14,7 +14,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -43,12 +44,17 @@ def run_private(work: Callable[[], int]) -> int:
     unshare(CloneFlag.NEWPID)
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal that comes now waits until somebody knows what to do with it.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     child = os.fork()
     if child == 0:
         os.close(parent_end)
+        for number in _STOPPING:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _work_in_private(work, alive)
     os.close(alive)
-    return _await(child)
+    return _await(child, mask)
 
 
 def _become_private(alive: int) -> None:
@@ -83,15 +89,17 @@ def _work_in_private(work: Callable[[], int], alive: int) -> NoReturn:
         os._exit(status)
 
 
-def _await(child: int) -> int:
-    """Wait for the child; a signal to us is the end of it."""
+def _await(child: int, mask: Iterable[int]) -> int:
+    """Wait for the child, with `mask` as the signals held back; one of `_STOPPING` is the child's end."""
     stopped_by: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
         stopped_by.append(number)
-        os.kill(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may be gone already
+            os.kill(child, signal.SIGKILL)
 
     before = {number: signal.signal(number, stop) for number in _STOPPING}
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         _, status = os.waitpid(child, 0)
     finally:
