@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
 from imagebuilder.plan.model import PlannedStep
-from imagebuilder.resolve.apt import Apt, host_targets
+from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
 from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.resolve.sources import sources_for
 from imagebuilder.spec.tree import TreeSpec
@@ -52,10 +53,12 @@ def refuse_foreign(tree: TreeSpec) -> None:
 
 def build(tree: TreeSpec, options: Options, report: Report) -> None:
     """Build every image of the tree and publish its artifacts; to be called in a private namespace."""
-    apt = Apt(sources_for(tree.settings, host_targets()), tree.settings.debootstrap_arch, options.cache)
-    resolution = _fetch(tree, apt, options, report)
-    plan = compile_plan(tree, resolution)
-    with workspace(_build_root(tree), tree.settings.build_root_size) as place:
+    sources = sources_for(tree.settings, host_targets(), host_date_options())
+    apt = Apt(sources, tree.settings.debootstrap_arch, options.cache)
+    with ExitStack() as stack:
+        resolution = _fetch(tree, apt, options, report, stack)
+        plan = compile_plan(tree, resolution)
+        place = stack.enter_context(workspace(_build_root(tree), tree.settings.build_root_size))
 
         def machine_for(step: PlannedStep, scratch: Path) -> Machine:
             return LocalMachine(step.name, scratch, _apt_files(apt), _environment(resolution), report)
@@ -64,12 +67,15 @@ def build(tree: TreeSpec, options: Options, report: Report) -> None:
         publish_artifacts(plan.artifacts, outputs, tree.settings.artifact_folder, report)
 
 
-def _fetch(tree: TreeSpec, apt: Apt, options: Options, report: Report) -> Resolution:
-    """Exact packages, all of them on disk: nothing after this needs the network but what roles do themselves."""
+def _fetch(tree: TreeSpec, apt: Apt, options: Options, report: Report, stack: ExitStack) -> Resolution:
+    """Exact packages, all of them on disk: nothing after this needs the network but what roles do themselves.
+
+    The indexes stay as they are until `stack` is closed.
+    """
     began = clock.monotonic()
     report(StepStarted(_STEP))
     report(Progress(_STEP, f"reading the indexes of {apt.sources.mirror}"))
-    apt.update()
+    stack.enter_context(apt.indexes())
     report(Progress(_STEP, "resolving"))
     resolution = resolve(tree, apt, options.epoch)
     debs = all_debs(resolution)

@@ -15,6 +15,7 @@ from pathlib import Path
 from imagebuilder import digest
 from imagebuilder.errors import CommandError, PackageError, SpecError
 from imagebuilder.host.command import Command, run
+from imagebuilder.host.files import publish_text
 from imagebuilder.plan import names
 from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, USERLAND_PACKAGES
 from imagebuilder.resolve.apt import Apt, Record
@@ -165,7 +166,7 @@ class _Resolver:
             stanzas += [_local_status(self.tree.root / deb) for deb in getattr(image.keys, "debs", ())]
             text += "".join(f"{stanza}\n\n" for stanza in stanzas)
         path = self.apt.folder / f"status-{digest.of_bytes(text.encode())[:16]}"
-        path.write_text(text)
+        publish_text(text, path)
         return path
 
 

@@ -7,12 +7,16 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from imagebuilder.host import clock
 from imagebuilder.host.command import Command, run
+
+_WAITING = ".{}.new"
+_FRESH_SECONDS = 3600
 
 
 @contextmanager
@@ -22,6 +26,42 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def kept_fresh(path: Path, refresh: Callable[[], None]) -> Iterator[None]:
+    """Have something refreshed, and then left as it is for the time of the block; `path` is its lock.
+
+    Who comes while others use the thing uses it too, as it is, unless it is
+    older than an hour: then the next waits until it can be refreshed.
+    """
+    with path.open("a+") as file:
+        alone = _try_lock(file)
+        if not alone:
+            fcntl.flock(file, fcntl.LOCK_SH)  # waits for one who is at it
+        if alone or not _is_fresh(file):
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if alone or not _is_fresh(file):
+                file.truncate(0)
+                refresh()
+                file.write(f"{clock.monotonic()}")
+                file.flush()
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_fresh(file: IO[str]) -> bool:
+    file.seek(0)
+    stamp = file.read()
+    return stamp != "" and 0 <= clock.monotonic() - float(stamp) < _FRESH_SECONDS
 
 
 def publish(source: Path, target: Path) -> None:
@@ -39,7 +79,7 @@ def _publish(reader: IO[bytes], target: Path) -> None:
     """The copy has no name until it is whole and on disk (O_TMPFILE); then a rename replaces `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    waiting = f".{target.name}.new"
+    waiting = _WAITING.format(target.name)
     try:
         with os.fdopen(os.open(target.parent, os.O_TMPFILE | os.O_RDWR, 0o644), "wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
@@ -53,6 +93,15 @@ def _publish(reader: IO[bytes], target: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `publish` leaves in `folder` when it is killed just before its rename.
+
+    Nobody else may publish there meanwhile.
+    """
+    for path in folder.glob(_WAITING.format("*")):
+        path.unlink(missing_ok=True)
 
 
 def copy_if_missing(source: Path, target: Path) -> None:

@@ -11,7 +11,8 @@ files (`Acquire::Check-Valid-Until`) keeps that setting for its own mirror only.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,7 +20,7 @@ from urllib.parse import unquote
 from imagebuilder import digest
 from imagebuilder.errors import CommandError, PackageError
 from imagebuilder.host.command import Command, Completed, run
-from imagebuilder.host.files import locked
+from imagebuilder.host.files import kept_fresh, locked
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.sources import TARGET_FORMAT, Sources
 
@@ -29,7 +30,7 @@ _FETCH = re.compile(
 )
 _INHERITED = re.compile(r'^(Acquire::(?:https?::[^ ]*|Retries[^ ]*)) "(.*)";$', re.MULTILINE)
 _UPDATE_SECONDS = 180.0
-_DATE_CHECKS = re.compile(r'^(Acquire::Check-(?:Valid-Until|Date)) "(.*)";$', re.MULTILINE)
+_UNCHECKED = re.compile(r'^Acquire::(Check-(?:Valid-Until|Date)) "(?:false|no|0)";$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ class Record:
         return "\n".join([kept[0], "Status: install ok installed", *kept[1:]])
 
 
+def host_date_options() -> str:
+    """The host's leave not to mind the age of its mirror's Release files, as options of a source line."""
+    return " ".join(f"{name.lower()}=no" for name in _UNCHECKED.findall(_host_dump()))
+
+
+def _host_dump() -> str:
+    return run(Command(("apt-config", "dump"))).stdout
+
+
 def host_targets() -> str:
     """What the host's own apt reads packages from, in `TARGET_FORMAT`."""
     argv = ("apt-get", "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages")
@@ -69,16 +79,25 @@ class Apt:
         self.archives = cache / "archives"
         self._config = self.folder / "apt.conf"
 
+    @contextmanager
+    def indexes(self) -> Iterator[None]:
+        """Bring the indexes up to date and keep them so for the time of the block: what was resolved stays true.
+
+        Raises PackageError when a mirror or a signature is wrong.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with kept_fresh(self.folder / "lock", self.update):
+            yield
+
     def update(self) -> None:
-        """Bring the indexes up to date. Raises PackageError when a mirror or a signature is wrong."""
+        """Bring the indexes up to date, while nobody else uses them. Raises PackageError, as `indexes`."""
         (self.lists / "partial").mkdir(parents=True, exist_ok=True)
         (self.folder / "no-archives" / "partial").mkdir(parents=True, exist_ok=True)
         (self.archives / "partial").mkdir(parents=True, exist_ok=True)
-        with locked(self.folder / "lock"):
-            self.folder.joinpath("sources.list").write_text("\n".join(self.sources.lines) + "\n")
-            self.folder.joinpath("empty-status").touch()
-            self._config.write_text(self._configuration())
-            self._refresh(retries=1)
+        self.folder.joinpath("sources.list").write_text("\n".join(self.sources.lines) + "\n")
+        self.folder.joinpath("empty-status").touch()
+        self._config.write_text(self._configuration())
+        self._refresh(retries=1)
 
     def _refresh(self, retries: int) -> None:
         try:
@@ -152,9 +171,7 @@ class Apt:
         return f'{rules}{parts}APT::Architecture "{self.architecture}";\n' + self._host()
 
     def _host(self) -> str:
-        dump = run(Command(("apt-config", "dump"))).stdout
-        kept = _INHERITED.findall(dump) + (_DATE_CHECKS.findall(dump) if self.sources.from_host else [])
-        return "".join(f'{key} "{value}";\n' for key, value in kept if value)
+        return "".join(f'{key} "{value}";\n' for key, value in _INHERITED.findall(_host_dump()) if value)
 
     def _run(
         self, *argv: str, status: Path | None = None, cwd: Path | None = None, timeout: float | None = None

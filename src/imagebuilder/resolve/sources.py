@@ -73,8 +73,12 @@ def distribution_of(suite: str) -> Distribution:
     return UBUNTU if suite in _UBUNTU_SUITES else DEBIAN
 
 
-def sources_for(settings: Settings, host_targets: str) -> Sources:
-    """The sources of the tree's suite. Raises PackageError for a `repository_lists` entry that is no source line."""
+def sources_for(settings: Settings, host_targets: str, host_options: str = "") -> Sources:
+    """The sources of the tree's suite.
+
+    `host_options` (sources.list(5)) are given to the host's own mirror only.
+    Raises PackageError for a `repository_lists` entry that is no source line.
+    """
     suite = settings.debootstrap_release
     distribution = distribution_of(suite)
     public = {False: distribution.mirror, True: distribution.security_mirror}
@@ -86,9 +90,9 @@ def sources_for(settings: Settings, host_targets: str) -> Sources:
         mirrors = {**public, **own}
         from_host = bool(own)
     extra = tuple(_checked(line) for line in settings.repository_lists)
-    signed = f"[signed-by={distribution.keyring}] "
+    options = " ".join(filter(None, (f"signed-by={distribution.keyring}", host_options if from_host else "")))
     return Sources(
-        lines=(*_lines(mirrors, distribution, suite, signed), *extra),
+        lines=(*_lines(mirrors, distribution, suite, f"[{options}] "), *extra),
         published=(*_lines(public, distribution, suite, ""), *extra),
         keyring=distribution.keyring,
         mirror=mirrors[False],
