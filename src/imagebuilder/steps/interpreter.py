@@ -33,6 +33,10 @@ INTERPRETER = f"{MOUNT_POINT}/bin/python3"
 _PARTS = Path(__file__).parents[1] / "ansible" / "interpreter"
 
 
+def _part(name: str) -> Source:
+    return Source.of(_PARTS / name)
+
+
 def _ansible_version() -> str:
     return importlib.metadata.version("ansible-core")
 
@@ -46,7 +50,8 @@ class PythonBundle(Step):
 
     debs: tuple[Deb, ...]
     ansible_core: str = field(default_factory=_ansible_version)
-    parts: Source = field(default_factory=lambda: Source.of(_PARTS))
+    launcher: Source = field(default_factory=lambda: _part("python3.sh"))
+    hook: Source = field(default_factory=lambda: _part("sitecustomize.py"))
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Unpack the packages beside their place, keep what Python needs, compile it."""
@@ -64,12 +69,12 @@ class PythonBundle(Step):
 
     def _add_parts(self, output: Path) -> None:
         """Our launcher, and Ansible's own library with the hook that leads modules to it."""
-        shutil.copy(self.parts.path / "python3.sh", output / "bin/python3")
+        shutil.copy(self.launcher.path, output / "bin/python3")
         (output / "bin/python3").chmod(0o755)
         (standard_library,) = (output / "lib").glob("python3.*")
         hook = standard_library / "sitecustomize.py"
         hook.unlink(missing_ok=True)
-        shutil.copy(self.parts.path / "sitecustomize.py", hook)
+        shutil.copy(self.hook.path, hook)
         library = Path(str(importlib.metadata.distribution("ansible-core").locate_file("ansible/module_utils")))
         for source in library.rglob("*.py"):
             target = output / "lib/core/module_utils" / source.relative_to(library)

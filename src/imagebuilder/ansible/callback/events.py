@@ -15,12 +15,16 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
 from imagebuilder.host import clock
+
+# Plugins that a role brings along are loaded later: they must not leave compiled files in the image tree.
+sys.dont_write_bytecode = True
 
 _ORIGIN = re.compile(r"^Origin: (.+?)(?::\d+)?$", re.MULTILINE)
 
