@@ -8,10 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from imagebuilder.errors import Location, SpecError
 
 Key = str | int
+
+_MERGE = "tag:yaml.org,2002:merge"
+_QUOTE = 'a value that begins with a template is written in quotes: "{{ name }}"'
+
+
+class Unsafe(str):
+    """Ansible's `!unsafe` text: never rendered."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +36,22 @@ class Document:
         """Where `keys` leads, or the nearest enclosing part that has a line."""
         while keys and keys not in self.lines:
             keys = keys[:-1]
-        return Location(self.path, self.lines.get(keys, 1))
+        return Location(self.path, self.lines.get(keys, 0))
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that also takes Ansible's `!unsafe` strings."""
+    """SafeLoader that knows Ansible's `!unsafe` and keeps a date as the text that it is."""
 
 
-def _unsafe(loader: _Loader, node: yaml.ScalarNode) -> Any:
-    return loader.construct_scalar(node)
+def _plain(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
 
 
+def _unsafe(loader: _Loader, node: yaml.ScalarNode) -> Unsafe:
+    return Unsafe(_plain(loader, node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _plain)
 _Loader.add_constructor("!unsafe", _unsafe)
 
 
@@ -53,21 +68,26 @@ def load(path: Path) -> Document:
 
 def parse(text: str, path: Path) -> Document:
     """Parse YAML text that came from `path`."""
-    loader = _Loader(text)
     lines: dict[tuple[Key, ...], int] = {}
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         value = None if node is None else _build(loader, node, (), lines, path)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 0
-        problem = " ".join(filter(None, (error.context, error.problem)))
-        raise SpecError(f"not valid YAML: {problem}", location=Location(path, line)) from None
+        raise _invalid(error, text, path) from None
     except yaml.YAMLError as error:
         raise SpecError(f"not valid YAML: {error}", location=Location(path)) from None
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise SpecError("not valid YAML: a part of it contains itself", location=Location(path)) from None
     return Document(path, value, lines)
+
+
+def _invalid(error: yaml.MarkedYAMLError, text: str, path: Path) -> SpecError:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 0
+    problem = " ".join(filter(None, (error.context, error.problem)))
+    hint = _QUOTE if "{{" in "".join(text.splitlines()[line - 1 : line]) else None
+    return SpecError(f"not valid YAML: {problem}", location=Location(path, line), hint=hint)
 
 
 def _build(
@@ -88,9 +108,32 @@ def _build(
 
 
 def _pairs(loader: _Loader, node: yaml.MappingNode) -> Iterator[tuple[Key, yaml.Node, int]]:
-    own = {id(key) for key, _ in node.value}
-    loader.flatten_mapping(node)  # `<<: *defaults`
-    given = {key.value for key, _ in node.value if id(key) in own}
-    for key, child in node.value:
-        if id(key) in own or key.value not in given:
-            yield loader.construct_object(key), child, key.start_mark.line + 1
+    """A mapping's keys, values and lines: its own, then what `<<` merges in under keys that are not there yet."""
+    seen = set()
+    for key_node, child in node.value:
+        if key_node.tag != _MERGE:
+            key = _key(loader, key_node)
+            seen.add(key)
+            yield key, child, key_node.start_mark.line + 1
+    for source in _merged(node):
+        for key, child, line in _pairs(loader, source):
+            if key not in seen:
+                seen.add(key)
+                yield key, child, line
+
+
+def _key(loader: _Loader, node: yaml.Node) -> Key:
+    if not isinstance(node, yaml.ScalarNode):
+        raise ConstructorError(None, None, "a key must be plain text", node.start_mark)
+    key: Key = loader.construct_object(node)
+    return key
+
+
+def _merged(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
+    """The mappings that `<<` names, in the order in which they win."""
+    for key_node, value in node.value:
+        if key_node.tag == _MERGE:
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if not isinstance(source, yaml.MappingNode):
+                    raise ConstructorError(None, None, "`<<` merges mappings only", source.start_mark)
+                yield source
