@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
-
-from imagebuilder.errors import SpecError
 from imagebuilder.resolve.resolution import ImagePackages
 from imagebuilder.spec.config import BaseKeys, FileRequest
 from imagebuilder.spec.template import Renderer
@@ -64,18 +61,7 @@ def _file(tree: TreeSpec, image: ImageSpec, index: int, request: FileRequest) ->
     if request.src is not None:
         path = tree.root / request.src
         if request.template:
-            text = _rendered(image, index, path)
+            text = Renderer(image.variables).file(path, image.at("files", index))
         else:
             source = Source.of(path)
     return FileCopy(request.dest, source, text, request.mode, request.owner, request.group)
-
-
-def _rendered(image: ImageSpec, index: int, path: Path) -> str:
-    try:
-        return Renderer(image.variables).template(path.read_text(encoding="utf-8"))
-    except (jinja2.TemplateError, UnicodeDecodeError) as error:
-        raise SpecError(
-            f"the template {path} cannot be rendered: {error}",
-            location=image.at("files", index),
-            hint="define the variable in this config file or in group_vars/on_imagebuild",
-        ) from None

@@ -9,16 +9,21 @@ here: Ansible does that.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import jinja2.runtime
 
-from imagebuilder.errors import SpecError
-from imagebuilder.spec.yamlfile import Document, Key
+from imagebuilder.errors import Location, SpecError
+from imagebuilder.spec.yamlfile import Document, Key, Unsafe
 
-_ONE_EXPRESSION = re.compile(r"\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*\Z", re.DOTALL)
+_ONE_EXPRESSION = re.compile(r"\{\{[-+]?((?:(?!\}\}|\{\{).)*?)-?\}\}\Z", re.DOTALL)
+# Whatever an expression of the user's can raise: `1 + 'a'`, `1 / 0`, `{}['a']`, ...
+_FAULTS = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_SHOWN = 60
 
 
 class Renderer:
@@ -33,15 +38,13 @@ class Renderer:
     def value(self, value: Any, document: Document, keys: tuple[Key, ...] = ()) -> Any:
         """Render `value`, which stands at `keys` in `document`. Raises SpecError with its place."""
         match value:
+            case Unsafe():
+                return value
             case str():
                 try:
                     return self._text(value)
-                except jinja2.TemplateError as error:
-                    raise SpecError(
-                        f"`{value.strip()}` cannot be rendered: {error}",
-                        location=document.at(*keys),
-                        hint="define the variable in group_vars/on_imagebuild or in this file, or pass it with -e",
-                    ) from None
+                except _FAULTS as error:
+                    raise _error(f"`{_short(value)}`", error, document.at(*keys)) from None
             case dict():
                 return {k: self.value(v, document, (*keys, k)) for k, v in value.items()}
             case list():
@@ -49,9 +52,17 @@ class Renderer:
             case _:
                 return value
 
-    def template(self, text: str) -> str:
-        """Render a template file's text. Raises jinja2.TemplateError."""
-        return self._environment.from_string(text).render(self._variables)
+    def file(self, path: Path, used_at: Location) -> str:
+        """The rendered text of the template file at `path`. Raises SpecError with the line in it."""
+        try:
+            return self._environment.from_string(path.read_text(encoding="utf-8")).render(self._variables)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"the template {path} cannot be read: {error}", location=used_at) from None
+        except _FAULTS as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            lines = [frame.lineno or 0 for frame in frames if frame.filename == "<template>"]
+            line = error.lineno if isinstance(error, jinja2.TemplateSyntaxError) else (lines or [0])[-1]
+            raise _error("this template", error, Location(path, line)) from None
 
     def variable(self, name: str, value: Any) -> Any:
         """A variable's value with its own templates rendered. Raises jinja2.TemplateError."""
@@ -69,11 +80,15 @@ class Renderer:
         if match := _ONE_EXPRESSION.match(text):
             expression = self._environment.compile_expression(match.group(1), undefined_to_none=False)
             result = expression(self._variables)
-            return str(result) if isinstance(result, jinja2.Undefined) else result
+            if isinstance(result, jinja2.Undefined):
+                return str(result)  # raises, and says what is undefined
+            return list(result) if isinstance(result, Iterator) else result
         return self._environment.from_string(text).render(self._variables)
 
     def _nested(self, value: Any) -> Any:
         match value:
+            case Unsafe():
+                return value
             case str():
                 return self._text(value)
             case list():
@@ -82,6 +97,20 @@ class Renderer:
                 return {k: self._nested(v) for k, v in value.items()}
             case _:
                 return value
+
+
+def _error(what: str, error: Exception, location: Location) -> SpecError:
+    message = error.message if isinstance(error, jinja2.TemplateError) else str(error)
+    hint = None
+    if isinstance(error, jinja2.UndefinedError):
+        hint = "define the variable in group_vars/on_imagebuild or in the config file, or pass it with -e"
+    return SpecError(f"{what} cannot be rendered: {message}", location=location, hint=hint)
+
+
+def _short(text: str) -> str:
+    """A value in one line, and not much of it: it may be a whole file."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
 
 
 def _context_class(renderer: Renderer) -> type[jinja2.runtime.Context]:
