@@ -19,7 +19,9 @@ OverlayFormat = Literal["cpio.gz", "cpio.zst", "squashfs"]
 Profile = Literal["metal", "virt"]
 
 # Debian Policy 5.6.1 (package names) and 5.6.12 (versions); ':' in a name is apt's architecture qualifier.
-_PACKAGE = re.compile(r"(?P<name>[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?)(?:=(?P<version>[A-Za-z0-9.+~:-]+))?")
+# apt takes a `*` in a version.
+_PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?"
+_PACKAGE = re.compile(rf"(?P<name>{_PACKAGE_NAME})(?:=(?P<version>[A-Za-z0-9.+~:*-]+))?")
 
 
 class _Strict(BaseModel):
@@ -34,26 +36,52 @@ def _one_or_many(value: Any) -> Any:
     return (value,) if isinstance(value, str) else _tuple(value)
 
 
+def _text(value: Any) -> Any:
+    # A whole number reads as it was written; 1.10 and yes do not.
+    return str(value) if type(value) is int else value
+
+
 def _package(value: Any) -> Any:
     if isinstance(value, str):
         match = _PACKAGE.fullmatch(value)
         if not match:
-            raise ValueError(f"`{value}` is not a package name; write `name` or `name=version`")
+            raise ValueError(f"`{value}` is not a package; write `name` or `name=version`")
         return {"package": match["name"], "version": match["version"]}
     return value
 
 
+def _command(value: Any) -> Any:
+    if isinstance(value, list) and value and all(type(word) in (str, int) for word in value):
+        return tuple(map(str, value))
+    if isinstance(value, str) and value.strip():
+        return value
+    raise ValueError("write a command as text, `systemctl enable ssh`, or as a list, `[systemctl, enable, ssh]`")
+
+
 def _mode(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3,4}", value):
-        raise ValueError(f'{value!r} is not a file mode; write it in quotes: "0644"')
+        raise ValueError(f'`{value}` is not a file mode; write it in quotes: "0644"')
     return int(value, 8)
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"!?/.*", value, re.DOTALL):
+        raise ValueError(f"`{value}` must begin with `/`: it is a path in the image")
+    if isinstance(value, str) and ".." in value.split("/"):
+        raise ValueError(f"`{value}` must not contain `..`")
+    return value
+
+
+LISTED = BeforeValidator(_tuple)
+Text = Annotated[str, BeforeValidator(_text)]
+ImagePath = Annotated[str, BeforeValidator(_path)]
 
 
 class PackageRequest(_Strict):
     """A package, and the exact version when it is pinned."""
 
-    package: str = Field(pattern=_PACKAGE.pattern)
-    version: str | None = None
+    package: str = Field(pattern=f"^{_PACKAGE_NAME}$")
+    version: Text | None = None
 
     def __str__(self) -> str:
         return f"{self.package}={self.version}" if self.version else self.package
@@ -62,20 +90,22 @@ class PackageRequest(_Strict):
 class FileRequest(_Strict):
     """A file or folder of the tree (or a literal text) and its place in the image."""
 
-    dest: str = Field(pattern=r"^/")
+    dest: ImagePath
     src: str | None = None
-    content: str | None = None
+    content: Text | None = None
     template: bool = False
     mode: Annotated[int | None, BeforeValidator(_mode)] = None
-    owner: str = "root"
-    group: str = "root"
+    owner: Text = "root"
+    group: Text = "root"
 
     @model_validator(mode="after")
     def _one_origin(self) -> FileRequest:
         if (self.src is None) == (self.content is None):
             raise ValueError("give either `src` or `content`")
-        if ".." in self.dest.split("/"):
-            raise ValueError("`dest` must not contain `..`")
+        if self.template and self.src is None:
+            raise ValueError("`template` goes with `src`; `content` is rendered anyway")
+        if self.content is not None and self.dest.endswith("/"):
+            raise ValueError("`dest` must name a file, not a folder")
         return self
 
 
@@ -86,12 +116,12 @@ class Requirement(_Strict):
     source: str
 
 
-Strings = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
-Packages = Annotated[tuple[Annotated[PackageRequest, BeforeValidator(_package)], ...], BeforeValidator(_tuple)]
-Files = Annotated[tuple[FileRequest, ...], BeforeValidator(_tuple)]
-Argv = Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1)]
-Commands = Annotated[tuple[str | Argv, ...], BeforeValidator(_tuple)]
-Requirements = Annotated[tuple[Requirement, ...], BeforeValidator(_tuple)]
+Strings = Annotated[tuple[str, ...], LISTED]
+Packages = Annotated[tuple[Annotated[PackageRequest, BeforeValidator(_package)], ...], LISTED]
+Files = Annotated[tuple[FileRequest, ...], LISTED]
+Commands = Annotated[tuple[Annotated[str | tuple[str, ...], BeforeValidator(_command)], ...], LISTED]
+ImagePaths = Annotated[tuple[ImagePath, ...], LISTED]
+Requirements = Annotated[tuple[Requirement, ...], LISTED]
 
 
 class ImageKeys(_Strict):
@@ -100,7 +130,7 @@ class ImageKeys(_Strict):
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
     files: Files = ()
     run: Commands = ()
-    clean: Strings = ()
+    clean: ImagePaths = ()
     requires: Requirements = ()
 
 
@@ -120,7 +150,7 @@ class BaseKeys(ImageKeys):
 
     packages: Packages = ()
     debs: Strings = ()
-    exclude: Strings = ()
+    exclude: ImagePaths = ()
     agent: bool = True
 
 
@@ -152,23 +182,21 @@ def read_keys(model: type[M], value: Any, document: Document, *above: Key) -> M:
 
 
 def _problem(model: type[BaseModel], document: Document, above: tuple[Key, ...], details: Any) -> tuple[Location, str]:
-    # pydantic names union branches and validators inside the path; only the file's own keys lead to a line.
-    keys: tuple[Key, ...] = tuple(above)
-    for part in details["loc"]:
-        if (*keys, part) in document.lines:
-            keys = (*keys, part)
-    shown = ".".join(str(k) for k in keys)
+    loc: tuple[Key, ...] = details["loc"]
+    location = document.at(*above, *loc)
     if details["type"] == "extra_forbidden":
-        return document.at(*keys), _unknown_key(model, str(keys[-1]), details["loc"])
-    message = details["msg"].removeprefix("Value error, ")
-    return document.at(*keys), f"`{shown}`: {message[:1].lower()}{message[1:]}"
+        return location, _unknown_key(model, loc)
+    message = _MESSAGES.get(details["type"]) or details["msg"].removeprefix("Value error, ")
+    if details["type"] == "string_pattern_mismatch":
+        message = f"`{details['input']}` does not match {details['ctx']['pattern']}"
+    return location, f"`{'.'.join(map(str, (*above, *loc)))}`: {message[:1].lower()}{message[1:]}"
 
 
-def _unknown_key(model: type[BaseModel], key: str, loc: tuple[Key, ...]) -> str:
-    known = list(_MODELS_AT.get(str(loc[0]), model).model_fields) if len(loc) > 1 else list(model.model_fields)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+def _unknown_key(model: type[BaseModel], loc: tuple[Key, ...]) -> str:
+    known = list((_MODELS_AT[str(loc[0])] if len(loc) > 1 else model).model_fields)
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
     guess = f"; did you mean `{near[0]}`?" if near else f"; the keys here are {', '.join(sorted(known))}"
-    return f"unknown key `{key}`{guess}"
+    return f"unknown key `{loc[-1]}`{guess}"
 
 
 _MODELS_AT: dict[str, type[BaseModel]] = {
@@ -177,3 +205,11 @@ _MODELS_AT: dict[str, type[BaseModel]] = {
     "include_packages": PackageRequest,
     "requires": Requirement,
 }
+_MESSAGES = {
+    "missing": "is missing",
+    "tuple_type": "must be a list",
+    "string_type": "must be text; a number or yes/no is text in quotes",
+    "bool_type": "must be true or false",
+    "model_type": "must be a mapping",
+}
+"""By pydantic's name of a fault what YAML's writer calls it."""
