@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ WRAPPERS: Mapping[str, Kind] = {
     "overlay_wrapper.yml": "overlay",
 }
 _IMPORTS = ("import_playbook", "ansible.builtin.import_playbook", "include")
+_OTHER_KEYS = ("vars", "name", "tags")
+_HINT = f"write `- import_playbook: common/overlay_wrapper.yml` (wrappers: {', '.join(WRAPPERS)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +34,50 @@ class Entry:
 
 def load_playbook(path: Path) -> tuple[Entry, ...]:
     """Every entry of a playbook and of the playbooks that it imports, in order. Raises SpecError."""
-    return tuple(_load(path, ()))
-
-
-def _load(path: Path, above: tuple[Path, ...]) -> list[Entry]:
-    document = load(path)
-    if path.resolve() in above:
-        raise SpecError("this playbook imports itself", location=Location(path))
-    if not isinstance(document.value, list):
-        raise SpecError("a playbook is a list of `import_playbook` entries", location=document.at())
-    entries: list[Entry] = []
-    for index, play in enumerate(document.value):
-        name = _imported(play, document, index)
-        kind = WRAPPERS.get(Path(name).name)
-        if kind:
-            entries.append(_entry(kind, play, document, index))
-        else:
-            entries += _load(path.parent / name, (*above, path.resolve()))
+    entries = tuple(_load(path, ()))
+    if not entries:
+        raise SpecError("this playbook names no image", location=Location(path), hint=_HINT)
     return entries
 
 
+def _load(path: Path, above: tuple[Path, ...]) -> Iterator[Entry]:
+    document = load(path)
+    if not isinstance(document.value, list):
+        raise SpecError("a playbook is a list of `import_playbook` entries", location=document.at(), hint=_HINT)
+    for index, play in enumerate(document.value):
+        name = _imported(play, document, index)
+        kind = WRAPPERS.get(Path(name).name)
+        variables = _variables(play.get("vars"), document.at(index))
+        if kind:
+            yield _entry(kind, variables, document.at(index))
+            continue
+        inner, location = path.parent / name, document.at(index)
+        if inner.resolve() in (*above, path.resolve()):
+            raise SpecError(f"`{name}` imports itself", location=location)
+        if not inner.is_file():
+            raise SpecError(f"the playbook `{name}` does not exist", location=location)
+        for entry in _load(inner, (*above, path.resolve())):
+            yield replace(entry, variables={**entry.variables, **variables})
+
+
 def _imported(play: Any, document: Document, index: int) -> str:
-    for key in _IMPORTS:
-        if isinstance(play, dict) and isinstance(play.get(key), str):
-            return str(play[key])
-    raise SpecError(
-        "this entry imports no playbook; `imagebuilder build` reads only entries that name an image",
-        location=document.at(index),
-        hint=f"write `- import_playbook: common/overlay_wrapper.yml` (wrappers: {', '.join(WRAPPERS)})",
-    )
+    names = [play[key] for key in _IMPORTS if key in play] if isinstance(play, dict) else []
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise SpecError(
+            "this entry imports no playbook; `imagebuilder build` reads only entries that name an image",
+            location=document.at(index),
+            hint=_HINT,
+        )
+    for key in play.keys() - {*_IMPORTS, *_OTHER_KEYS}:
+        raise SpecError(
+            f"`{key}` means nothing here",
+            location=document.at(index, key),
+            hint=f"what an image is to know stands under `vars:`; the keys of an entry are {_IMPORTS[0]}, vars, name",
+        )
+    return names[0]
 
 
-def _entry(kind: Kind, play: Mapping[str, Any], document: Document, index: int) -> Entry:
-    location = document.at(index)
-    variables = _variables(play.get("vars"), location)
+def _entry(kind: Kind, variables: dict[str, Any], location: Location) -> Entry:
     config_file = variables.pop("config_file", None)
     if not isinstance(config_file, str):
         raise SpecError(
