@@ -49,7 +49,6 @@ class _Compiler:
             unsquash = Unsquash(Source.of(self.resolution.bases[name]))
             self.known[name] = (self.builder.add(f"{name}: unpack", unsquash),)
             return self.known[name]
-        self.known[name] = ()  # an overlay that is its own base, at whatever remove, finds this
         self.known[name] = self._plan(image)
         return self.known[name]
 
@@ -89,11 +88,8 @@ class _Compiler:
 
     def _overlay(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
         below: tuple[str, ...] = ()
-        for index, name in enumerate(keys.base):
-            added = self.layers(name)
-            if not added:
-                raise SpecError(f"`{image.name}` is built on itself", location=image.at("base", index))
-            below = (*below, *(layer for layer in added if layer not in below))
+        for name in keys.base:
+            below = (*below, *(layer for layer in self.layers(name) if layer not in below))
         actions = actions_of(self.tree, image, self._packages(image))
         upper = self.builder.add(
             f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)

@@ -7,20 +7,33 @@ error here.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from imagebuilder.spec.config import Strings, read_keys
+from imagebuilder.spec.config import LISTED, Text, read_keys
 from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.yamlfile import Document
 
-_HOST_AND_PORT = r"^(https?://)?[A-Za-z0-9.-]+(:[0-9]{1,5})?$|^(https?://)?\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?$"
+_SERVER = re.compile(r"(https?://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) else value
+def _server(value: Any) -> Any:
+    if not isinstance(value, str) or not _SERVER.fullmatch(value):
+        raise ValueError(f"`{value}` is not a server; write HOST, HOST:PORT or [IPv6]:PORT")
+    return value
+
+
+def _source_line(value: Any) -> str:
+    line = value.get("line") if isinstance(value, dict) else value  # 2015: {dest: a file's name, line: ...}
+    if not isinstance(line, str) or not re.fullmatch(r"deb\s+(\[[^]]*\]\s+)?\S+\s+\S.*", line.strip()):
+        raise ValueError(
+            f"`{line}` is no package source; write `deb [signed-by=/a/key.gpg] http://server/path SUITE COMPONENT`"
+        )
+    return line.strip()
 
 
 class Settings(BaseModel):
@@ -30,24 +43,25 @@ class Settings(BaseModel):
 
     debootstrap_release: str = Field(default="bookworm", pattern=r"^[a-z][a-z0-9-]*$")
     debootstrap_arch: Literal["amd64", "arm64"] = "amd64"
-    apt_server: str | None = Field(default=None, pattern=_HOST_AND_PORT)
+    apt_server: Annotated[str | None, BeforeValidator(_server)] = None
     kernel_package: str = "linux-image-amd64"
-    repository_lists: Strings = ()
-    build_artifact_path: str = "{{ playbook_dir }}/../builds"
-    build_root_size: Annotated[str, BeforeValidator(_text)] = Field(default="8G", pattern=r"^[0-9]+[kKmMgG%]?$")
+    repository_lists: Annotated[tuple[Annotated[str, BeforeValidator(_source_line)], ...], LISTED] = ()
+    build_artifact_path: str = "../builds"
+    build_root_size: Annotated[Text, Field(pattern=r"^[0-9]+[kKmMgG%]?$")] = "8G"
 
     @property
     def artifact_folder(self) -> Path:
         """Where finished artifacts go."""
-        return Path(self.build_artifact_path).resolve()
+        return Path(self.build_artifact_path)
 
 
-def read_settings(document: Document, variables: dict[str, Any]) -> Settings:
-    """The settings among `variables` (group_vars, then what `-e` gave); `document` is where errors point."""
+def read_settings(root: Path, document: Document, variables: Mapping[str, Any]) -> Settings:
+    """The settings of the tree at `root` among `variables` (group_vars, then what `-e` gave).
+
+    `document` is where errors point.
+    """
     renderer = Renderer(variables)
-    names = Settings.model_fields
-    given = {name: variables.get(name, names[name].default) for name in names}
-    given = {name: value for name, value in given.items() if value is not None}
-    return read_keys(
-        Settings, {name: renderer.value(value, document, (name,)) for name, value in given.items()}, document
-    )
+    given = {name: renderer.value(variables.get(name), document, (name,)) for name in Settings.model_fields}
+    settings = read_keys(Settings, {k: v for k, v in given.items() if v not in (None, "")}, document)
+    folder = (root / settings.build_artifact_path).resolve()
+    return settings.model_copy(update={"build_artifact_path": str(folder)})

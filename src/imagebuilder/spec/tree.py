@@ -5,21 +5,22 @@ from __future__ import annotations
 import difflib
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imagebuilder.errors import Location, SpecError
 from imagebuilder.spec import legacy
 from imagebuilder.spec.config import BaseKeys, ImageKeys, InitrdKeys, OverlayKeys, read_keys
-from imagebuilder.spec.inventory import Kind, load_build_roots
+from imagebuilder.spec.inventory import GROUP, Kind, load_inventory
 from imagebuilder.spec.playbook import Entry, load_playbook
 from imagebuilder.spec.settings import Settings, read_settings
 from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.yamlfile import Document, load
 
 _MODELS: Mapping[Kind, type[ImageKeys]] = {"initrd": InitrdKeys, "base": BaseKeys, "overlay": OverlayKeys}
-GROUP = "on_imagebuild"
+# A config file of 2015 gave the size of its own build root; ours is the whole build's.
+_MAY_DIFFER = frozenset({"build_root_size"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,14 @@ def load_image(root: Path, kind: Kind, config_file: str, provisioner: str | None
 
 def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> TreeSpec:
     document = _group_vars(root)
-    given = document.value or {}
+    given = {} if document.value is None else document.value
     if not isinstance(given, dict):
         raise SpecError("group_vars are a mapping", location=document.at())
-    shared = {**_facts(root), **given, **extra}
-    settings = read_settings(document, shared)
-    images = tuple(_image(root, entry, shared, extra, settings) for entry in entries)
-    return TreeSpec(root, settings, document.path, load_build_roots(root / "hosts"), images)
+    inventory = load_inventory(root / "hosts")
+    shared = {**_facts(root), **inventory.variables, **given, **extra}
+    settings = read_settings(root, document, shared)
+    images = _on_their_bases([_image(root, entry, shared, extra, settings) for entry in entries])
+    return TreeSpec(root, settings, document.path, inventory.build_roots, images)
 
 
 def _group_vars(root: Path) -> Document:
@@ -108,13 +110,15 @@ def _image(
     if not isinstance(config, dict):
         raise SpecError("a config file is a mapping; the bare minimum is `provisioner:`", location=document.at())
     own = {k: v for k, v in config.items() if k not in ("image", "provisioner")}
-    variables = {**shared, **settings.model_dump(mode="json"), **own, **entry.variables, **extra}
+    shown = settings.model_dump(mode="json", exclude_none=True)
+    _refuse_settings(own, document, entry)
+    variables = {**shared, **own, **entry.variables, **extra, **shown}
     renderer = Renderer(variables)
-    image = config.get("image") or {}
-    if not isinstance(image, dict):
+    image = renderer.value(config.get("image"), document, ("image",))
+    if not isinstance(image, dict | None):
         raise SpecError("`image` is a mapping", location=document.at("image"))
-    image = legacy.with_old_names(entry.kind, image, variables)
-    keys = read_keys(_MODELS[entry.kind], renderer.value(image, document, ("image",)), document, "image")
+    image, document = legacy.with_old_names(entry.kind, image or {}, variables, renderer, document)
+    keys = read_keys(_MODELS[entry.kind], image, document, "image")
     provisioner = _provisioner(root, entry, config, renderer, document)
     if provisioner is None and "image" not in config:
         raise SpecError(
@@ -123,10 +127,56 @@ def _image(
             hint="the bare minimum is `provisioner: roles/overlay/NAME`, or `image:` with `packages:`",
         )
     _check_files(root, keys, document)
-    archive = variables.get(legacy.ARTIFACT_NAMES.get(entry.kind, ""))
-    artifact_name = str(renderer.value(archive, document)) if archive else None
+    artifact_name = legacy.artifact_name(entry.kind, variables, renderer, document)
     name = keys.name or document.path.stem
     return ImageSpec(entry.kind, name, keys, provisioner, artifact_name, variables, document, entry.location)
+
+
+def _refuse_settings(own: Mapping[str, Any], document: Document, entry: Entry) -> None:
+    """What holds for the whole tree cannot be said for one image."""
+    for given, place in ((own, document.at), (entry.variables, lambda _: entry.location)):
+        for name in sorted(given.keys() & Settings.model_fields.keys() - _MAY_DIFFER):
+            raise SpecError(
+                f"`{name}` holds for every image of the tree",
+                location=place(name),
+                hint="say it in group_vars/on_imagebuild, or with -e for one run",
+            )
+
+
+def _on_their_bases(images: Sequence[ImageSpec]) -> tuple[ImageSpec, ...]:
+    """The images, each overlay with its base. Raises SpecError for twins and for overlays on what is no base."""
+    by_name: dict[str, ImageSpec] = {}
+    bases = [image.name for image in images if image.kind == "base"]
+    for image in images:
+        if twin := by_name.get(image.name):
+            raise SpecError(
+                f"the name `{image.name}` is taken by {twin.document.path} ({twin.location})",
+                location=image.location,
+                hint="give one of them another `name:` under `image:`",
+            )
+        by_name[image.name] = _with_base(image, bases)
+    for image in by_name.values():
+        _check_below(image, by_name, ())
+    return tuple(by_name.values())
+
+
+def _with_base(image: ImageSpec, bases: Sequence[str]) -> ImageSpec:
+    """An overlay that names no base is made on the playbook's only one."""
+    keys = image.keys
+    if not isinstance(keys, OverlayKeys) or "base" in keys.model_fields_set or len(bases) != 1:
+        return image
+    return replace(image, keys=keys.model_copy(update={"base": tuple(bases)}))
+
+
+def _check_below(image: ImageSpec, by_name: Mapping[str, ImageSpec], above: tuple[str, ...]) -> None:
+    for index, name in enumerate(image.keys.base if isinstance(image.keys, OverlayKeys) else ()):
+        if name in (*above, image.name):
+            raise SpecError(f"`{name}` is built on itself", location=image.at("base", index))
+        below = by_name.get(name)  # none: an artifact of an earlier build
+        if below and below.kind == "initrd":
+            raise SpecError(f"`{image.name}` is built on `{name}`, an initrd", location=image.at("base", index))
+        if below:
+            _check_below(below, by_name, (*above, image.name))
 
 
 def _config_file(root: Path, entry: Entry) -> Path:
@@ -149,6 +199,8 @@ def _provisioner(
         return None
     name = renderer.value(value, document, ("provisioner",))
     role = root / str(name)
+    if not role.is_relative_to(root):
+        raise SpecError(f"the provisioner `{name}` is not in this tree", location=location)
     if not (role / "tasks").is_dir():
         known = [str(p.parent.relative_to(root)) for p in root.glob("roles/**/tasks")]
         raise SpecError(
@@ -172,7 +224,11 @@ def _check_files(root: Path, keys: ImageKeys, document: Document) -> None:
     wanted += [(("debs", i), name) for i, name in enumerate(getattr(keys, "debs", ()))]
     for place, name in wanted:
         if not (root / name).exists():
-            raise SpecError(f"the file `{name}` does not exist in {root}", location=document.at("image", *place))
+            raise SpecError(
+                f"the file `{name}` does not exist",
+                location=document.at("image", *place),
+                hint=f"files are looked up in {root}",
+            )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str | None:
