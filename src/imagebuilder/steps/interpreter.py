@@ -56,8 +56,9 @@ class PythonBundle(Step):
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Unpack the packages beside their place, keep what Python needs, compile it."""
         unpacked = output / "unpacked"
-        for deb in self.debs:
-            machine.run(Command(("dpkg-deb", "--extract", str(machine.archive(deb.file_name)), str(unpacked))))
+        archives = "\0".join(str(machine.archive(deb.file_name)) for deb in self.debs)
+        unpack = ("dpkg-deb", "--extract", "{}", str(unpacked))
+        machine.run(Command(("xargs", "--null", "--max-procs=4", "-I{}", *unpack), stdin=archives.encode()))
         for folder in ("bin", "lib", "native"):
             (output / folder).mkdir()
         for source, target in _kept(unpacked):
@@ -103,6 +104,6 @@ def _compile(machine: Machine, output: Path) -> None:
     # The mount is read-only: what is not compiled now would be compiled again at every start.
     # Unchecked: the compiled files hold no times, so equal packages give equal bytes. With -B: what
     # the compiler itself imports is not compiled on the side, with times.
-    options = ("-q", "--invalidation-mode=unchecked-hash", "-s", str(output), "-p", MOUNT_POINT)
+    options = ("-q", "-j0", "--invalidation-mode=unchecked-hash", "-s", str(output), "-p", MOUNT_POINT)
     python = (str(output / "ld.so"), "--library-path", str(output / "native"), str(output / "bin/python"))
     machine.run(Command((*python, "-I", "-B", "-m", "compileall", *options, str(output / "lib"))))
