@@ -10,7 +10,8 @@ import os
 import selectors
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,8 @@ from imagebuilder.errors import CommandError, MissingToolError
 from imagebuilder.host import clock
 
 _TAIL_LINES = 200
+_PATIENCE = 1.0
+"""Seconds without output after which we look whether the program is still there."""
 CLEAN_ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -70,16 +73,13 @@ def run(command: Command, on_line: LineSink | None = None) -> Completed:
     Raises `CommandError` for a status outside `command.accept`, `MissingToolError`
     when the program does not exist.
     """
-    process = spawn(command, stdin=subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL)
-    try:
-        if command.stdin is not None and process.stdin is not None:
-            _feed(process.stdin, command.stdin)
-        stdout, tail = _drain(process, on_line, command.timeout)
-        status = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+    with _input(command.stdin) as stdin, spawn(command, stdin=stdin) as process:
+        try:
+            stdout, tail = _drain(process, on_line, command.timeout)
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            raise
     if status not in command.accept:
         raise CommandError(command.full_argv, status, tail)
     return Completed(status, stdout, tail)
@@ -111,17 +111,23 @@ def replace(argv: tuple[str, ...], env: Mapping[str, str] | None = None) -> None
     os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})
 
 
-def _feed(pipe: IO[bytes], data: bytes) -> None:
-    # Inputs are small (configuration text): well under the 64 KiB that a pipe takes without a reader.
-    try:
-        pipe.write(data)
-        pipe.close()
-    except BrokenPipeError:
-        pass
+@contextmanager
+def _input(data: bytes | None) -> Iterator[int | IO[bytes]]:
+    """Standard input as a file in memory: unlike a pipe it needs nobody to feed it while the output is read."""
+    if data is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("stdin"), "w+b") as file:
+        file.write(data)
+        file.seek(0)
+        yield file
 
 
 def _drain(process: subprocess.Popen[bytes], on_line: LineSink | None, timeout: float | None) -> tuple[str, str]:
-    """Read both streams to their end; returns (standard output, tail of both)."""
+    """Read both streams to their end; returns (standard output, tail of both).
+
+    What a program left running in the background may hold them open for ever: its own end is the end, too.
+    """
     deadline = clock.monotonic() + timeout if timeout else None
     stdout: list[str] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -132,15 +138,18 @@ def _drain(process: subprocess.Popen[bytes], on_line: LineSink | None, timeout: 
         while selector.get_map():
             if deadline and clock.monotonic() > deadline:
                 process.kill()
-                tail.append(f"killed after {timeout:.0f} s\n")
+                tail.append(f"killed after {timeout:g} s\n")
                 break
-            for key, _ in selector.select(timeout=1 if deadline else None):
+            ready = selector.select(timeout=_PATIENCE)
+            if not ready and process.poll() is not None:
+                break
+            for key, _ in ready:
                 for text in _lines(key, selector):
                     if key.fileobj is process.stdout:
                         stdout.append(text)
                     tail.append(text)
                     if on_line:
-                        on_line(text.rstrip("\n"))
+                        on_line(text.rstrip("\r\n"))
     return "".join(stdout), "".join(tail)
 
 
