@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuilder.events import Note, OutputLine, Progress, Report
@@ -38,16 +38,7 @@ class LocalMachine:
         self._numbers = itertools.count()
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
-        merged = Command(
-            command.argv,
-            env={**self._environment, **command.env},
-            cwd=command.cwd,
-            stdin=command.stdin,
-            root=command.root,
-            accept=command.accept,
-            timeout=command.timeout,
-        )
-        return run(merged, on_line or self._line)
+        return run(replace(command, env={**self._environment, **command.env}), on_line or self._line)
 
     def progress(self, message: str) -> None:
         self._report(Progress(self._step, message))
