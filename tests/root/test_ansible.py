@@ -104,18 +104,15 @@ def base_tree(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def busybox_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As an initrd is: busybox, its libraries and nothing else."""
+def busybox_tree(apt: Apt, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As an initrd is: busybox and its libraries."""
     tree = tmp_path_factory.mktemp("busybox")
+    debs = apt.simulate(["busybox"])
+    apt.download(debs)
+    for deb in debs:
+        subprocess.run(["dpkg-deb", "--extract", apt.archives / deb.file_name, tree], check=True)
     for name in ("bin", "dev", "etc", "proc", "run", "sys", "tmp"):
-        (tree / name).mkdir()
-    program = Path("/bin/busybox")
-    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout.split()
-    for path in (program, *(Path(word) for word in linked if word.startswith("/"))):
-        target = tree / str(path).lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
-        target.chmod(0o755)
+        (tree / name).mkdir(exist_ok=True)
     subprocess.run(["chroot", tree, "/bin/busybox", "--install", "-s", "/bin"], check=True)
     return tree
 

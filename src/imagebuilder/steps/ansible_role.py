@@ -51,7 +51,7 @@ def role_reads(tree: Path, role: str, variables: Mapping[str, Any]) -> RoleReads
     """Read the role at `role` (a path in the tree) and all that it names."""
     roles = sorted(_closure(tree, role))
     text = "\n".join(body for place in roles for body in _texts(tree / place))
-    named = _named_variables(variables, text)
+    named = _named_variables({k: v for k, v in variables.items() if not _is_ansibles_own(k)}, text)
     text += json.dumps(named)
     places = [*roles, *_shared_folders(tree, text)]
     return RoleReads({place: Source.of(tree / place) for place in places}, named, _facts(text))
@@ -135,6 +135,11 @@ def _named_variables(variables: Mapping[str, Any], text: str) -> dict[str, Any]:
             named[name] = variables[name]
             waiting.append(json.dumps(variables[name]))
     return named
+
+
+def _is_ansibles_own(name: str) -> bool:
+    """Whether Ansible itself sets a variable: the tree's reader may guess at it, for the keys that it renders."""
+    return name == "playbook_dir" or (name.startswith("ansible_") and _facts(name) != ())
 
 
 def _shared_folders(tree: Path, text: str) -> list[str]:

@@ -97,6 +97,15 @@ def test_only_variables_that_the_role_names_count(tmp_path: Path, text: str, nam
     assert reads.variables == {name: VARIABLES[name] for name in names}
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"), [("playbook_dir", False), ("ansible_kernel", False), ("ansible_managed", True), ("mine", True)]
+)
+def test_what_ansible_sets_itself_is_not_a_variable_of_the_tree(tmp_path: Path, name: str, kept: bool) -> None:
+    """Else the place of a checkout and the kernel of the build host would count as content."""
+    tree = _write(tmp_path, {ROLE: f"- command: 'echo {{{{ {name} }}}}'"})
+    assert (name in role_reads(tree, "roles/overlay/x", {name: "1"}).variables) is kept
+
+
 FACTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("- command: 'true'", ()),
     ("- command: echo {{ ansible_check_mode }} {{ ansible_managed }} {{ ansible_host }}", ()),
