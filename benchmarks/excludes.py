@@ -1,6 +1,6 @@
 """What the paths that no image unpacks would cost: each paragraph of excludes.txt, and what a build cleans away.
 
-A base is built with nothing excluded (`!*` keeps everything) and squashed again without the files
+A base is built with nothing excluded (`!/*` keeps everything) and squashed again without the files
 of one paragraph after the other.
 """
 
@@ -44,7 +44,7 @@ def _everything(folder: Path) -> Path:
     tree = folder / "images"
     shutil.copytree(measure.TREE, tree)
     base = tree / "vars/base.yml"
-    base.write_text(base.read_text(encoding="utf-8").replace("\nimage:\n", '\nimage:\n  exclude: ["!*"]\n'))
+    base.write_text(base.read_text(encoding="utf-8").replace("\nimage:\n", '\nimage:\n  exclude: ["!/*"]\n'))
     build(folder, "--tree", str(tree), "--kind", "base", "--config-file", "vars/base.yml")
     (image,) = folder.glob("base.*.squashfs.img")
     subprocess.run(("unsquashfs", "-q", "-n", "-d", str(folder / "root"), str(image)), check=True)
