@@ -29,10 +29,11 @@ def of_tree(root: Path) -> str:
     """The sha256 over every name, permission and content under `root` (a folder or one file).
 
     Modification times, owners and the folder's own place do not count: the
-    same role in another checkout is the same role.
+    same role in another checkout is the same role. A link at `root` itself is
+    followed, those below it are what they are.
     """
     if not root.is_dir():
-        return of_value([_entry(root, b"")])
+        return of_value([_entry(root.resolve(), b"")])
     base = os.fsencode(root)
     names = []
     for folder, folders, files in os.walk(base):
@@ -45,7 +46,7 @@ def _entry(path: Path, name: bytes) -> list[str]:
     status = path.lstat()
     shown = name.decode("utf-8", "backslashreplace")
     if stat.S_ISLNK(status.st_mode):
-        return [shown, "link", os.readlink(path)]
+        return [shown, "link", os.readlink(os.fsencode(path)).decode("utf-8", "backslashreplace")]
     if stat.S_ISDIR(status.st_mode):
         return [shown, "dir"]
     executable = "x" if status.st_mode & 0o111 else "-"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -33,10 +32,15 @@ class Clean(Action):
                     path.unlink(missing_ok=True)
 
 
-def _matches(root: Path, pattern: str) -> Iterator[Path]:
-    """What a pattern names below `root`; the fixed folders in front of it are resolved inside the root."""
+def _matches(root: Path, pattern: str) -> list[Path]:
+    """What a pattern names below `root`; the fixed folders in front of it are resolved inside the root.
+
+    What lies behind a link that a wildcard met is left alone: it may be the
+    host's, and if it is the root's own it has a name without the link.
+    """
     parts = PurePosixPath(pattern).parts[1:]
     fixed = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
     base = resolve(root, PurePosixPath("/", *parts[:fixed]))
-    rest = os.path.join(*parts[fixed:])
-    return iter(sorted(base.glob(rest))) if base.is_dir() else iter(())
+    found = sorted(base.glob(os.path.join(*parts[fixed:]))) if base.is_dir() else []
+    real = base.resolve()
+    return [path for path in found if path.parent.resolve() == real / path.parent.relative_to(base)]

@@ -19,7 +19,8 @@ class FileCopy:
 
     `mode` None keeps the source's permissions (0644 for a text); owner and
     group are names or numbers that the root knows. In a folder they hold for
-    everything in it, `mode` for its files.
+    everything in it, `mode` for its files. A `source` that is a link is followed;
+    links in a folder are copied as links.
     """
 
     dest: str
@@ -47,23 +48,29 @@ class CopyFiles(Action):
                 _number(root.path / "etc/group", copy.group, copy.dest),
             )
             if copy.source is None:
-                _write(root.path, copy.dest, (copy.text or "").encode(), copy.mode or 0o644, owner)
+                _write(root.path, copy.dest, (copy.text or "").encode(), _mode_of(copy, 0o644), owner)
             elif copy.source.path.is_dir():
                 _copy_folder(root.path, copy, copy.source.path, owner)
             else:
-                _copy_file(root.path, copy.dest, copy.source.path, copy.mode, owner)
+                _copy_file(root.path, copy, copy.dest, copy.source.path.resolve(), owner)
+
+
+def _mode_of(copy: FileCopy, default: int) -> int:
+    return default if copy.mode is None else copy.mode
 
 
 def _copy_folder(root: Path, copy: FileCopy, source: Path, owner: tuple[int, int]) -> None:
+    _make_folder(root, PurePosixPath(copy.dest).parent, (0, 0))
     for folder, folders, files in os.walk(source):
         folders.sort()
         here = PurePosixPath(copy.dest) / Path(folder).relative_to(source)
         _make_folder(root, here, owner)
-        for name in sorted(files):
-            _copy_file(root, str(here / name), Path(folder) / name, copy.mode, owner)
+        linked = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in sorted([*linked, *files]):
+            _copy_file(root, copy, str(here / name), Path(folder) / name, owner)
 
 
-def _copy_file(root: Path, dest: str, source: Path, mode: int | None, owner: tuple[int, int]) -> None:
+def _copy_file(root: Path, copy: FileCopy, dest: str, source: Path, owner: tuple[int, int]) -> None:
     if source.is_symlink():
         target = _inside(root, PurePosixPath(dest))
         target.unlink(missing_ok=True)
@@ -72,7 +79,7 @@ def _copy_file(root: Path, dest: str, source: Path, mode: int | None, owner: tup
         return
     # Only the executable bit of a checkout means something: its other bits are the umask of whoever made it.
     kept = 0o755 if source.stat().st_mode & 0o111 else 0o644
-    _write(root, dest, source.read_bytes(), kept if mode is None else mode, owner)
+    _write(root, dest, source.read_bytes(), _mode_of(copy, kept), owner)
 
 
 def _write(root: Path, dest: str, content: bytes, mode: int, owner: tuple[int, int]) -> None:
@@ -85,11 +92,12 @@ def _write(root: Path, dest: str, content: bytes, mode: int, owner: tuple[int, i
 
 
 def _make_folder(root: Path, path: PurePosixPath, owner: tuple[int, int]) -> None:
-    for part in [*reversed(path.parents), path]:
-        place = resolve(root, part)
-        if not place.is_dir():
-            place.mkdir(mode=0o755)
-            os.chown(place, *owner)
+    place = resolve(root, path)
+    for folder in [*reversed(place.parents), place]:
+        if folder.is_relative_to(root) and not folder.is_dir():
+            folder.mkdir()
+            folder.chmod(0o755)
+            os.chown(folder, *owner)
 
 
 def _inside(root: Path, path: PurePosixPath) -> Path:
@@ -120,7 +128,7 @@ def resolve(root: Path, path: PurePosixPath) -> Path:
         target = PurePosixPath(os.readlink(here))
         if target.is_absolute():
             place = []
-        parts = [p for p in target.parts if p != "/"] + parts
+        parts = [*target.relative_to(target.anchor).parts, *parts]
     return root.joinpath(*place)
 
 
