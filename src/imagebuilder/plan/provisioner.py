@@ -57,11 +57,13 @@ def _listed(path: Path) -> tuple[str, ...]:
 
 
 def _file(tree: TreeSpec, image: ImageSpec, index: int, request: FileRequest) -> FileCopy:
-    text, source = request.content, None
+    dest, text, source = request.dest, request.content, None
     if request.src is not None:
         path = tree.root / request.src
+        if dest.endswith("/") and not path.is_dir():
+            dest += path.name
         if request.template:
             text = Renderer(image.variables).file(path, image.at("files", index))
         else:
             source = Source.of(path)
-    return FileCopy(request.dest, source, text, request.mode, request.owner, request.group)
+    return FileCopy(dest, source, text, request.mode, request.owner, request.group)

@@ -120,7 +120,7 @@ Strings = Annotated[tuple[str, ...], LISTED]
 Packages = Annotated[tuple[Annotated[PackageRequest, BeforeValidator(_package)], ...], LISTED]
 Files = Annotated[tuple[FileRequest, ...], LISTED]
 Commands = Annotated[tuple[Annotated[str | tuple[str, ...], BeforeValidator(_command)], ...], LISTED]
-ImagePaths = Annotated[tuple[ImagePath, ...], LISTED]
+Patterns = Annotated[tuple[Annotated[ImagePath, Field(min_length=2)], ...], LISTED]
 Requirements = Annotated[tuple[Requirement, ...], LISTED]
 
 
@@ -130,7 +130,7 @@ class ImageKeys(_Strict):
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
     files: Files = ()
     run: Commands = ()
-    clean: ImagePaths = ()
+    clean: Patterns = ()
     requires: Requirements = ()
 
 
@@ -150,7 +150,7 @@ class BaseKeys(ImageKeys):
 
     packages: Packages = ()
     debs: Strings = ()
-    exclude: ImagePaths = ()
+    exclude: Patterns = ()
     agent: bool = True
 
 

@@ -136,6 +136,7 @@ WRONG: tuple[tuple[str, str, int, str], ...] = (
     ("overlay", "run: [[a, 1.5]]", 2, "`image.run.0`: write a command as text"),
     ("overlay", "clean: [usr/share/doc]", 2, "`usr/share/doc` must begin with `/`"),
     ("overlay", "clean: [/usr/../etc]", 2, "must not contain `..`"),
+    ("overlay", "clean: [/]", 2, "`image.clean.0`"),
     ("base", "exclude: ['!usr']", 2, "`!usr` must begin with `/`"),
     ("overlay", "format: tar", 2, "`image.format`: input should be 'cpio.gz', 'cpio.zst' or 'squashfs'"),
     ("initrd", "firmware: 'no'", 2, "`image.firmware`: must be true or false"),
