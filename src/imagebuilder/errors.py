@@ -7,7 +7,7 @@
     |   `-- NotPermittedError             ... root is needed
     |-- MissingToolError         exit 1   a program that the host lacks
     |-- CommandError             exit 1   a program that ran and failed
-    |-- StepError                exit 1   a build step that failed (wraps the cause)
+    |-- StepError                as cause a build step that failed (wraps the cause)
     |-- BootError                exit 1   a node that did not come up
     `-- Interrupted              exit 130 the user said stop
 
@@ -21,7 +21,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Location:
 class ImagebuilderError(Exception):
     """Something failed. `hint` is the way out, `detail` is output worth reading (may be many lines)."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, message: str, *, hint: str | None = None, detail: str = "") -> None:
         super().__init__(message)
@@ -50,7 +49,7 @@ class ImagebuilderError(Exception):
 class UserError(ImagebuilderError):
     """What the user gave is wrong; nothing was built."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code: int = 2
 
 
 class SpecError(UserError):
@@ -90,6 +89,7 @@ class StepError(ImagebuilderError):
         super().__init__(f"{step}: {cause.message}", hint=cause.hint, detail=cause.detail)
         self.step = step
         self.cause = cause
+        self.exit_code = cause.exit_code
 
 
 class BootError(ImagebuilderError):
@@ -99,4 +99,4 @@ class BootError(ImagebuilderError):
 class Interrupted(ImagebuilderError):
     """SIGINT or SIGTERM."""
 
-    exit_code: ClassVar[int] = 130
+    exit_code: int = 130
