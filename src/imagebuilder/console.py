@@ -34,7 +34,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 def size_text(size: int) -> str:
     """Bytes in decimal units: 1536 is `1.5 kB`."""
     value, unit = float(size), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
+    while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {_UNITS[unit]}"
 
@@ -98,7 +98,10 @@ def _terminal() -> Iterator[Report]:
     from rich.progress import Progress as Display
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
+    # What steps say is text, not rich's markup: `TASK [install x]`.
+    step = TextColumn("{task.description}", markup=False)
+    now = TextColumn("{task.fields[now]}", markup=False)
+    columns = (SpinnerColumn(), step, TimeElapsedColumn(), now)
     with Display(*columns, console=Console(stderr=True), transient=True) as display:
         tasks: dict[str, int] = {}
         yield lambda event: _show(event, display, tasks)
