@@ -43,14 +43,24 @@ def test_tree_has_the_same_digest_in_another_place_at_another_time(tmp_path: Pat
     assert digest.of_tree(first) == digest.of_tree(second)
 
 
+def _relink(root: Path) -> None:
+    (root / "link").unlink()
+    (root / "link").symlink_to("elsewhere")
+
+
+def _unlink(root: Path) -> None:
+    (root / "link").unlink()
+    (root / "link").mkdir()
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "content": lambda root: (root / "tasks/main.yml").write_text("[ ]"),
     "a name": lambda root: (root / "tasks/main.yml").rename(root / "tasks/main.yaml"),
-    "a new file": lambda root: (root / "tasks/new").touch(),
-    "an empty folder": lambda root: (root / "tasks/empty").rmdir(),
-    "the executable bit": lambda root: (root / "tasks/script").chmod(0o755),
-    "a link's target": lambda root: ((root / "link").unlink(), (root / "link").symlink_to("elsewhere")),
-    "a link that becomes what it names": lambda root: ((root / "link").unlink(), (root / "link").mkdir()),
+    "a new file": lambda root: (root / "tasks/new").write_text(""),
+    "an empty folder": lambda root: (root / "tasks/empty").rename(root / "tasks/full"),
+    "the executable bit": lambda root: os.chmod(root / "tasks/script", 0o755),
+    "a link's target": _relink,
+    "a link that becomes what it names": _unlink,
 }
 
 
