@@ -95,15 +95,15 @@ def scan(root: Path, *, clamp: int) -> list[Source]:
     for folder, folders, files in os.walk(base):
         inside = os.path.relpath(folder, base)
         names += [os.path.normpath(os.path.join(inside, name)) for name in (*folders, *files)]
-    return number([_source(base, name, clamp) for name in (b".", *sorted(names))])
+    return number(_source(base, name, clamp) for name in (b".", *names))
 
 
 def number(sources: Iterable[Source]) -> list[Source]:
-    """Number inodes from 1 in order of appearance and leave a hard-linked file's content at its last name.
+    """Sort by name, number inodes from 1, leave a hard-linked file's content at its last name.
 
     What comes in with equal inodes other than 0 is one file.
     """
-    wanted = list(sources)
+    wanted = sorted(sources, key=lambda source: (source.member.name != b".", source.member.name))
     keys = [(source.member.inode, 0 if source.member.inode else index) for index, source in enumerate(wanted)]
     links = Counter(keys)
     last = {key: index for index, key in enumerate(keys)}

@@ -1,0 +1,60 @@
+"""A kernel out of its packages: image, symbols, configuration and all modules. No maintainer script runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from imagebuilder.errors import ImagebuilderError
+from imagebuilder.host.command import Command
+from imagebuilder.host.machine import Machine
+from imagebuilder.resolve.deb import Deb
+from imagebuilder.steps.base import Inputs, Step
+
+MODULES = Path("usr/lib/modules")
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel(Step):
+    """A folder with `boot/{vmlinuz,System.map,config}-RELEASE` and `usr/lib/modules/RELEASE` from `debs`."""
+
+    kind: ClassVar[str] = "kernel"
+    makes_folder: ClassVar[bool] = True
+
+    release: str
+    debs: tuple[Deb, ...]
+
+    def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
+        """Unpack the packages. Raises ImagebuilderError when they do not hold the kernel `release`."""
+        unpacked = unpack(machine, self.debs)
+        # Where /usr is not merged yet, modules are packed below /lib.
+        modules = [place for place in (unpacked / MODULES, unpacked / "lib/modules") if (place / self.release).is_dir()]
+        if not modules or not (unpacked / "boot" / f"vmlinuz-{self.release}").is_file():
+            names = ", ".join(f"`{deb.name}`" for deb in self.debs)
+            raise ImagebuilderError(f"{names} does not hold the kernel `{self.release}` and its modules")
+        # Ubuntu's; what else compresses modules is read as it is.
+        find = ("find", str(modules[0]), "-name", "*.ko.zst", "-exec", "zstd", "-d", "-q", "--rm", "{}", "+")
+        machine.run(Command(find))
+        (output / MODULES).mkdir(parents=True)
+        (unpacked / "boot").rename(output / "boot")
+        (modules[0] / self.release).rename(output / MODULES / self.release)
+
+
+def vmlinuz(release: str) -> str:
+    """The kernel image in the output of the step."""
+    return f"boot/vmlinuz-{release}"
+
+
+def config(kernel: Path, release: str) -> frozenset[str]:
+    """The lines of a kernel's configuration (`CONFIG_RD_ZSTD=y`) in an output of the step."""
+    return frozenset((kernel / "boot" / f"config-{release}").read_text().splitlines())
+
+
+def unpack(machine: Machine, debs: tuple[Deb, ...]) -> Path:
+    """The files of packages, laid over each other in a new folder."""
+    folder = machine.scratch()
+    for deb in debs:
+        machine.progress(f"unpacking {deb.name}")
+        machine.run(Command(("dpkg-deb", "--extract", str(machine.archive(deb.file_name)), str(folder))))
+    return folder
