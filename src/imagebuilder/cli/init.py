@@ -22,6 +22,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"`{folder}` exists and is not an empty folder", hint="name another one; nothing was written")
-    shutil.copytree(resources.folder("images"), folder, dirs_exist_ok=True)
+    shutil.copytree(
+        resources.folder("images"), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
     print(f"{folder} is an image tree. Next: sudo imagebuilder build {folder}/all.yml")
     return 0

@@ -38,7 +38,12 @@ class LocalMachine:
         self._numbers = itertools.count()
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
-        return run(replace(command, env={**self._environment, **command.env}), on_line or self._line)
+        def each(text: str) -> None:
+            self._line(text)
+            if on_line:
+                on_line(text)
+
+        return run(replace(command, env={**self._environment, **command.env}), each)
 
     def progress(self, message: str) -> None:
         self._report(Progress(self._step, message))

@@ -49,7 +49,8 @@ def bind(source: Path, target: Path, *, read_only: bool) -> Iterator[Path]:
         target.mkdir(parents=True, exist_ok=True)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.touch()
+        if not target.exists():  # to touch a file of a lower layer would copy it up
+            target.touch()
     mount(str(source), str(target), flags=MountFlag.BIND | MountFlag.REC)
     try:
         if read_only:

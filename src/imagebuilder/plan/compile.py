@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from imagebuilder.errors import SpecError
 from imagebuilder.plan import names
-from imagebuilder.plan.initrd import add_initrd
+from imagebuilder.plan.initrd import InitrdInputs, add_initrd
 from imagebuilder.plan.model import Artifact, Builder, Plan
 from imagebuilder.plan.provisioner import actions_of, local_debs, path_excludes
 from imagebuilder.resolve.resolution import ImagePackages, Resolution
@@ -55,7 +55,8 @@ class _Compiler:
     def _plan(self, image: ImageSpec) -> tuple[str, ...]:
         match image.keys:
             case InitrdKeys():
-                return add_initrd(self.builder, self.tree, image, self.resolution, self._python(image))
+                given = InitrdInputs(self._packages(image), self._python(image), self.resolution.epoch)
+                return add_initrd(self.builder, self.tree, image, given)
             case BaseKeys():
                 return self._base(image, image.keys)
             case OverlayKeys():
@@ -94,8 +95,13 @@ class _Compiler:
         upper = self.builder.add(
             f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)
         )
-        pack = PackOverlay(keys.format, self.resolution.epoch)
-        packed = self.builder.add(f"{image.name}: pack", pack, upper=(upper,), lower=below)
+        epoch = self.resolution.epoch
+        if keys.format == "squashfs":
+            packed = self.builder.add(f"{image.name}: squashfs", Squashfs(epoch), lower=(upper,))
+        else:
+            packed = self.builder.add(
+                f"{image.name}: pack", PackOverlay(keys.format, epoch), upper=(upper,), lower=below
+            )
         self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed))
         return (*below, upper)
 

@@ -36,7 +36,7 @@ def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tup
         actions.append(RunCommands(keys.run))
     if image.provisioner:
         role = str(image.provisioner.role.relative_to(tree.root))
-        actions.append(AnsibleRole.of(tree.root, role, image.variables))
+        actions.append(AnsibleRole.of(tree.root, role, image.variables, image.overrides))
     return (*actions, Clean((*_listed(_CLEAN), *keys.clean)))
 
 

@@ -105,7 +105,7 @@ class Apt:
         except CommandError as error:
             # A transfer that hangs was seen once with a slow mirror; apt's own time limit did not end it.
             if error.status != -9 or not retries:
-                raise _update_error(error, self.sources) from None
+                raise _mirror_error(error, self.sources) from None
             self._refresh(retries - 1)
 
     def simulate(self, requests: Sequence[str], status: Path | None = None) -> tuple[Deb, ...]:
@@ -140,7 +140,7 @@ class Apt:
     def download(self, debs: Sequence[Deb]) -> int:
         """Have every package in the archive folder, whole; returns the bytes that were fetched.
 
-        Raises PackageError when a file's digest is not the one of the signed index.
+        Raises PackageError for a file that cannot be had, or does not have the digest that the signed index gives.
         """
         with locked(self.archives / "imagebuilder.lock"):
             missing = [deb for deb in debs if not self._is_whole(deb)]
@@ -149,9 +149,9 @@ class Apt:
                 try:
                     self._run("apt-get", "-qq", "download", "--", *names, cwd=self.archives)
                 except CommandError as error:
-                    raise PackageError(
-                        f"packages cannot be fetched from {self.sources.mirror}", detail=error.detail
-                    ) from None
+                    for refused in self.archives.glob("*.deb.FAILED"):
+                        refused.unlink()
+                    raise _mirror_error(error, self.sources) from None
             broken = [deb.file_name for deb in missing if not self._is_whole(deb)]
         if broken:
             raise PackageError(f"`{broken[0]}` does not have the digest that the signed index gives for it")
@@ -160,14 +160,13 @@ class Apt:
     def configuration(self, *, folder: str) -> str:
         """An apt.conf for a root in which this apt's sources, lists and archives are shown below `folder`."""
         rules = _RULES.format(folder=folder, archives=f"{folder}/archives", status="/var/lib/dpkg/status")
-        return f'{rules}Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n' + self._host()
+        # fsync is pure loss in a build root.
+        return f'{rules}DPkg::Options:: "--force-unsafe-io";\nDPkg::Use-Pty "0";\n' + self._host()
 
     def _configuration(self) -> str:
         status = self.folder / "empty-status"
         rules = _RULES.format(folder=self.folder, archives=self.archives, status=status)
-        # The parsed indexes are kept: a simulation then takes a tenth of the time.
-        parts = f'Dir::Cache "{self.folder}";\n'
-        parts += 'Dir::Etc::sourceparts "/dev/null";\nDir::Etc::parts "/dev/null";\n'
+        parts = 'Dir::Etc::sourceparts "/dev/null";\nDir::Etc::parts "/dev/null";\n'
         return f'{rules}{parts}APT::Architecture "{self.architecture}";\n' + self._host()
 
     def _host(self) -> str:
@@ -190,6 +189,8 @@ _RULES = """\
 Dir::State::lists "{folder}/lists";
 Dir::State::status "{status}";
 Dir::Cache::archives "{archives}";
+Dir::Cache::pkgcache "{folder}/pkgcache.bin";
+Dir::Cache::srcpkgcache "{folder}/srcpkgcache.bin";
 Dir::Etc::sourcelist "{folder}/sources.list";
 APT::Install-Recommends "false";
 APT::Get::Assume-Yes "true";
@@ -207,7 +208,7 @@ def _record(text: str) -> Record:
     return Record(deb, bare.fields)
 
 
-def _update_error(error: CommandError, sources: Sources) -> PackageError:
+def _mirror_error(error: CommandError, sources: Sources) -> PackageError:
     """Apt's complaint about a mirror as one of ours: which mirror, what is wrong, what to do."""
     said = error.detail
     if re.search(r"NO_PUBKEY|BADSIG|EXPKEYSIG|is not signed|couldn't be verified|GPG error", said):
@@ -216,8 +217,11 @@ def _update_error(error: CommandError, sources: Sources) -> PackageError:
     elif re.search(r"is expired|not valid yet", said):
         what = "has a Release file that is out of date"
         hint = "the mirror has stopped following its upstream, or this machine's clock is wrong (`date`)"
+    elif re.search(r"Hash Sum mismatch|unexpected size", said):
+        what = "serves something else than its signed index says"
+        hint = "try again: a mirror is like this while it is updated; a cache in front of it may have to be emptied"
     else:
-        what = "cannot be reached, or does not have this suite"
+        what = "cannot be reached, or does not have this"
         origin = "this machine's own apt configuration" if sources.from_host else "`apt_server` in group_vars"
         hint = f"the mirror comes from {origin}; try `apt-get update` or open it with curl"
     failed = re.search(r"(https?://\S+)", said)

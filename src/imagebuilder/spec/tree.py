@@ -37,7 +37,8 @@ class ImageSpec:
 
     `keys` is the checked `image:` mapping of its kind; `variables` are what a
     role and templates see (group_vars, config file, playbook entry, -e), not
-    rendered; `document` is the config file, for errors that point into it.
+    rendered; `overrides` are those of `-e` again, which win over a role's own;
+    `document` is the config file, for errors that point into it.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class ImageSpec:
     provisioner: Provisioner | None
     artifact_name: str | None
     variables: Mapping[str, Any]
+    overrides: Mapping[str, Any]
     document: Document
     location: Location
 
@@ -129,7 +131,7 @@ def _image(
     _check_files(root, keys, document)
     artifact_name = legacy.artifact_name(entry.kind, variables, renderer, document)
     name = keys.name or document.path.stem
-    return ImageSpec(entry.kind, name, keys, provisioner, artifact_name, variables, document, entry.location)
+    return ImageSpec(entry.kind, name, keys, provisioner, artifact_name, variables, extra, document, entry.location)
 
 
 def _refuse_settings(own: Mapping[str, Any], document: Document, entry: Entry) -> None:

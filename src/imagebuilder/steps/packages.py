@@ -33,5 +33,4 @@ class InstallPackages(Action):
             root.bind(source.path, target)
             paths.append(target)
         machine.progress(f"installing {len(self.debs) + len(paths)} packages")
-        options = ("-o", "DPkg::Options::=--force-unsafe-io", "-o", "Dpkg::Use-Pty=0")
-        root.run(("apt-get", "-qq", "--no-install-recommends", *options, "install", "--", *self.requests, *paths))
+        root.run(("apt-get", "-qq", "install", "--", *self.requests, *paths))
