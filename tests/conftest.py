@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
@@ -15,10 +16,11 @@ _IN_CI = os.environ.get("CI") == "true"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Cheap tests first, so that a broken tree says so within seconds; boots get more time than the rest."""
+    """Cheap tests first, so that a broken tree says so within seconds; boots and builds get more time than the rest."""
     items.sort(key=_tier)
     for item in items:
-        if item.get_closest_marker("boot") and not item.get_closest_marker("timeout"):
+        long = item.get_closest_marker("boot") or "built_images" in getattr(item, "fixturenames", ())
+        if long and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_BOOT_TIMEOUT))
 
 
@@ -51,3 +53,35 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Downloaded packages, for all builds of the session; IMAGEBUILDER_TEST_CACHE names a folder to keep them in."""
+    kept = os.environ.get("IMAGEBUILDER_TEST_CACHE")
+    return Path(kept).resolve() if kept else tmp_path_factory.mktemp("package-cache")
+
+
+@pytest.fixture(scope="session")
+def built_images(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> Path:
+    """The artifact folder of a real build: all of the default tree, and the initrd for virtual machines.
+
+    IMAGEBUILDER_TEST_IMAGES names the artifact folder of an earlier session to do with.
+    """
+    from builds import default_site
+
+    earlier = os.environ.get("IMAGEBUILDER_TEST_IMAGES")
+    if earlier:
+        return Path(earlier).resolve()
+    site = default_site(tmp_path_factory.mktemp("images"), package_cache)
+    site.build("everything.yml")
+    return site.builds
+
+
+@pytest.fixture(scope="session")
+def base_tree(tmp_path_factory: pytest.TempPathFactory, built_images: Path) -> Path:
+    """The default tree's base as a folder: bookworm with systemd and without Python."""
+    tree = tmp_path_factory.mktemp("base") / "tree"
+    (image,) = built_images.glob("base.*.squashfs.img")
+    subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-dest", tree, image], check=True)
+    return tree
