@@ -10,7 +10,7 @@ from imagebuilder.errors import SpecError
 from imagebuilder.plan import names
 from imagebuilder.plan.initrd import InitrdInputs, add_initrd
 from imagebuilder.plan.model import Artifact, Builder, Plan
-from imagebuilder.plan.provisioner import actions_of, local_debs, path_excludes
+from imagebuilder.plan.provisioner import actions_of, path_excludes
 from imagebuilder.resolve.resolution import ImagePackages, Resolution
 from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
@@ -71,15 +71,13 @@ class _Compiler:
             suite=settings.debootstrap_release,
             architecture=settings.debootstrap_arch,
             requests=(*map(str, keys.packages), *(deb.name for deb in debs if deb.name == "usr-is-merged")),
-            local_debs=local_debs(self.tree, keys.debs),
             debs=debs,
             excludes=path_excludes(keys.exclude),
             sources=self.resolution.sources.published,
             epoch=self.resolution.epoch,
         )
         bottom = self.builder.add(f"{image.name}: bootstrap", bootstrap)
-        actions = actions_of(self.tree, image, ImagePackages())
-        provision = Provision(actions)
+        provision = Provision(actions_of(self.tree, image, ImagePackages()))
         top = self.builder.add(f"{image.name}: provision", provision, lower=(bottom,), python=self._python(image))
         layers = (bottom, top)
         squashed = self.builder.add(f"{image.name}: squashfs", Squashfs(self.resolution.epoch), lower=layers)

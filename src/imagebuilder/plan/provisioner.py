@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagebuilder.resolve.resolution import ImagePackages
-from imagebuilder.spec.config import BaseKeys, FileRequest
+from imagebuilder.spec.config import BaseKeys, FileRequest, OverlayKeys
 from imagebuilder.spec.template import Renderer
-from imagebuilder.spec.tree import ImageSpec, TreeSpec
+from imagebuilder.spec.tree import HOST_FACTS, ImageSpec, TreeSpec
 from imagebuilder.steps.ansible import AnsibleRole
 from imagebuilder.steps.base import Action, Source
 from imagebuilder.steps.clean import Clean
@@ -24,9 +24,10 @@ def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tup
     """packages, the node's own files (base), files, run, the role, clean: those that have anything to do."""
     keys = image.keys
     actions: list[Action] = []
-    requests = tuple(map(str, getattr(keys, "packages", ())))
-    debs = local_debs(tree, getattr(keys, "debs", ()))
-    if not isinstance(keys, BaseKeys) and (requests or debs):
+    # A base is bootstrapped with Debian's packages; the tree's own come to both kinds here.
+    requests = tuple(map(str, keys.packages)) if isinstance(keys, OverlayKeys) else ()
+    debs = tuple(Source.of(tree.root / name) for name in getattr(keys, "debs", ()))
+    if requests or debs:
         actions.append(InstallPackages(requests, debs, packages.install))
     if isinstance(keys, BaseKeys) and keys.agent:
         actions.append(CopyFiles((FileCopy("/", Source.of(_NODE_FILES)),)))
@@ -36,13 +37,9 @@ def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tup
         actions.append(RunCommands(keys.run))
     if image.provisioner:
         role = str(image.provisioner.role.relative_to(tree.root))
-        actions.append(AnsibleRole.of(tree.root, role, image.variables, image.overrides))
+        variables = {name: value for name, value in image.variables.items() if name not in HOST_FACTS}
+        actions.append(AnsibleRole.of(tree.root, role, variables, image.overrides))
     return (*actions, Clean((*_listed(_CLEAN), *keys.clean)))
-
-
-def local_debs(tree: TreeSpec, names: tuple[str, ...]) -> tuple[Source, ...]:
-    """The tree's own packages."""
-    return tuple(Source.of(tree.root / name) for name in names)
 
 
 def path_excludes(extra: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from imagebuilder.spec.settings import Settings, read_settings
 from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.yamlfile import Document, load
 
+HOST_FACTS = ("playbook_dir", "ansible_kernel", "ansible_architecture")
+"""What Ansible knows by itself, as far as trees use it in our keys: no role needs to be told."""
 _MODELS: Mapping[Kind, type[ImageKeys]] = {"initrd": InitrdKeys, "base": BaseKeys, "overlay": OverlayKeys}
 # A config file of 2015 gave the size of its own build root; ours is the whole build's.
 _MAY_DIFFER = frozenset({"build_root_size"})
@@ -84,7 +86,7 @@ def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> Tre
     if not isinstance(given, dict):
         raise SpecError("group_vars are a mapping", location=document.at())
     inventory = load_inventory(root / "hosts")
-    shared = {**_facts(root), **inventory.variables, **given, **extra}
+    shared = {**_host_facts(root), **inventory.variables, **given, **extra}
     settings = read_settings(root, document, shared)
     images = _on_their_bases([_image(root, entry, shared, extra, settings) for entry in entries])
     return TreeSpec(root, settings, document.path, inventory.build_roots, images)
@@ -95,13 +97,8 @@ def _group_vars(root: Path) -> Document:
     return next((load(path) for path in candidates if path.is_file()), Document(candidates[0], {}, {}))
 
 
-def _facts(root: Path) -> dict[str, Any]:
-    """What Ansible would have known about the build host, as far as trees use it in our keys."""
-    return {
-        "playbook_dir": str(root),
-        "ansible_kernel": platform.release(),
-        "ansible_architecture": platform.machine(),
-    }
+def _host_facts(root: Path) -> dict[str, Any]:
+    return dict(zip(HOST_FACTS, (str(root), platform.release(), platform.machine()), strict=True))
 
 
 def _image(

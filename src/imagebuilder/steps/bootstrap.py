@@ -6,6 +6,7 @@ and the .debs come from the build's own cache: nothing is fetched here.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +14,7 @@ from typing import ClassVar
 from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
-from imagebuilder.steps.base import Inputs, Source, Step
+from imagebuilder.steps.base import Inputs, Step
 
 _SETUP_HOOK = Path(__file__).with_name("bootstrap-setup.sh")
 _CUSTOMIZE_HOOK = Path(__file__).with_name("bootstrap-customize.sh")
@@ -26,9 +27,9 @@ class Bootstrap(Step):
     """A folder with suite, packages and all that they need.
 
     `requests` go to apt as they stand (`name` or `name=version`), `debs` is
-    everything that they come down to, `excludes` are dpkg path patterns, a
-    leading `!` for one that is kept all the same; `sources` become the image's
-    /etc/apt/sources.list.
+    everything that they and the tree's own packages come down to, `excludes`
+    are dpkg path patterns, a leading `!` for one that is kept all the same;
+    `sources` become the image's /etc/apt/sources.list.
     """
 
     kind: ClassVar[str] = "bootstrap"
@@ -37,7 +38,6 @@ class Bootstrap(Step):
     suite: str
     architecture: str
     requests: tuple[str, ...]
-    local_debs: tuple[Source, ...]
     debs: tuple[Deb, ...]
     excludes: tuple[str, ...]
     sources: tuple[str, ...]
@@ -46,7 +46,6 @@ class Bootstrap(Step):
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Run mmdebstrap into `output`; its progress is the step's."""
         with machine.apt_cache() as cache:
-            packages = [*self.requests, *(str(source.path) for source in self.local_debs)]
             argv = (
                 *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--verbose"),
                 *("--skip=update", "--skip=essential/unlink", "--skip=check/signed-by"),
@@ -54,10 +53,10 @@ class Bootstrap(Step):
                 *(f"--dpkgopt={option}" for option in _dpkg_options(self.excludes)),
                 "--dpkgopt=force-unsafe-io",
                 '--aptopt=APT::Install-Recommends "false"',
-                *(f"--include={package}" for package in packages),
+                *(f"--include={request}" for request in self.requests),
                 f"--hook-dir={_MERGED_USR_HOOKS}",
-                f"--setup-hook={_SETUP_HOOK} {cache} $1",
-                f"--customize-hook={_CUSTOMIZE_HOOK} $1",
+                f'--setup-hook={shlex.join((str(_SETUP_HOOK), str(cache)))} "$1"',
+                f'--customize-hook={shlex.quote(str(_CUSTOMIZE_HOOK))} "$1"',
                 *(self.suite, str(output), "-"),
             )
             machine.progress(f"installing {len(self.debs)} packages")
