@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import email.utils
+import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,12 +116,14 @@ class _Resolver:
         return self.apt.simulate([*BUNDLE_PACKAGES, *self._merged_usr()])
 
     def _record(self, name: str) -> Record:
+        problem = f"there is no package `{name}` in {self.tree.settings.debootstrap_release}"
         try:
-            return self.apt.records([name])[0]
+            records = self.apt.records([name])
         except CommandError as error:
-            raise PackageError(
-                f"there is no package `{name}` in {self.tree.settings.debootstrap_release}", detail=error.detail
-            ) from None
+            raise PackageError(problem, detail=error.detail) from None
+        if not records:  # a name that others provide
+            raise PackageError(problem)
+        return records[0]
 
     def _firmware(self) -> tuple[Deb, ...]:
         """The firmware packages that this suite has: their names and split change from suite to suite."""
@@ -149,22 +152,38 @@ class _Resolver:
 
     def _status_below(self, below: Sequence[str], bases: Mapping[str, Path]) -> Path:
         """A dpkg status file as the layers below an overlay will have it."""
-        by_name = {image.name: image for image in self.tree.images}
         text = ""
-        for name in below:
-            if name in bases:
-                text += run(Command(("unsquashfs", "-cat", str(bases[name]), "var/lib/dpkg/status"))).stdout
-                continue
-            image = by_name[name]
-            wanted = self._wanted(image)
-            if isinstance(image.keys, OverlayKeys):
-                installed = self._simulate(image, wanted, self._status_below(image.keys.base, bases)) if wanted else ()
+        for name in dict.fromkeys(self._stack(below)):
+            image = self._image(name)
+            if image:
+                text += "".join(f"{stanza}\n\n" for stanza in self._installed(image, self._status(text)))
             else:
-                installed = self._fresh(image, [*_MINBASE, *wanted])
-            exact = [f"{deb.name}:{deb.architecture}={deb.version}".replace(":all=", "=") for deb in installed]
-            stanzas = [record.installed_status for record in self.apt.records(exact)]
-            stanzas += [_local_status(self.tree.root / deb) for deb in getattr(image.keys, "debs", ())]
-            text += "".join(f"{stanza}\n\n" for stanza in stanzas)
+                text += run(Command(("unsquashfs", "-cat", str(bases[name]), "var/lib/dpkg/status"))).stdout
+        return self._status(text)
+
+    def _stack(self, below: Sequence[str]) -> Iterator[str]:
+        """The names of all images below an overlay, each after those that it is made on."""
+        for name in below:
+            image = self._image(name)
+            if image and isinstance(image.keys, OverlayKeys):
+                yield from self._stack(image.keys.base)
+            yield name
+
+    def _installed(self, image: ImageSpec, status: Path) -> list[str]:
+        """What an image adds to dpkg's status."""
+        wanted = self._wanted(image)
+        if isinstance(image.keys, OverlayKeys):
+            debs = self._simulate(image, wanted, status) if wanted else ()
+        else:
+            debs = self._fresh(image, [*_MINBASE, *wanted])
+        exact = [f"{deb.name}:{deb.architecture}={deb.version}".replace(":all=", "=") for deb in debs]
+        stanzas = [record.installed_status for record in self.apt.records(exact)]
+        return stanzas + [_local_status(self.tree.root / deb) for deb in getattr(image.keys, "debs", ())]
+
+    def _image(self, name: str) -> ImageSpec | None:
+        return next((image for image in self.tree.images if image.name == name), None)
+
+    def _status(self, text: str) -> Path:
         path = self.apt.folder / f"status-{digest.of_bytes(text.encode())[:16]}"
         publish_text(text, path)
         return path
@@ -222,11 +241,11 @@ def _problems(image: ImageSpec, apt: Apt, known: frozenset[str]) -> Iterator[Pro
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.75)
             guess = f"; did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else ""
             yield Problem(location, f"there is no package `{name}`{guess}")
-        elif request.version and request.version not in (versions := apt.versions(request.package)):
-            yield Problem(
-                location,
-                f"`{name}` has no version `{request.version}`; the mirror has {', '.join(versions) or 'none'}",
-            )
+        elif request.version:
+            versions = apt.versions(request.package)
+            if not fnmatch.filter(versions, request.version):
+                has = ", ".join(versions) or "none"
+                yield Problem(location, f"`{name}` has no version `{request.version}`; the mirror has {has}")
 
 
 def _release_date(lists: Path) -> int:
