@@ -11,7 +11,7 @@ from pathlib import Path
 from imagebuilder.events import Note, OutputLine, Progress, Report
 from imagebuilder.host import chroot, mounts
 from imagebuilder.host.command import Command, Completed, LineSink, run
-from imagebuilder.host.files import copy_if_missing
+from imagebuilder.host.files import copy_if_missing, locked
 from imagebuilder.host.machine import Chroot
 
 
@@ -90,8 +90,9 @@ class LocalMachine:
             mounts.overlay([self._apt.archives], upper / "archives", place / "work-archives", shown / "archives"),
         ):
             yield shown
-        for deb in (upper / "archives").glob("*.deb"):
-            copy_if_missing(deb, self._apt.archives / deb.name)
+        with locked(self._apt.archives / "imagebuilder.lock"):
+            for deb in (upper / "archives").glob("*.deb"):
+                copy_if_missing(deb, self._apt.archives / deb.name)
 
     @contextmanager
     def chroot(self, root: Path) -> Iterator[Chroot]:
