@@ -40,9 +40,11 @@ def test_programs_see_the_builds_environment_and_their_own_above_it(tmp_path: Pa
 def test_each_scratch_folder_is_new_and_empty_whoever_asks(tmp_path: Path) -> None:
     machine = _machine(tmp_path, [])
     folders: list[Path] = []
-    threads = [
-        threading.Thread(target=lambda: [folders.append(machine.scratch()) for _ in range(50)]) for _ in range(4)
-    ]
+
+    def ask() -> None:
+        folders.extend(machine.scratch() for _ in range(50))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
