@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imagebuilder.errors import PackageError
 from imagebuilder.spec.settings import Settings
 
-TARGET_FORMAT = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
+TARGET_FORMAT = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ UBUNTU = Distribution(
     keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
     keyring_package="ubuntu-keyring",
 )
-_UBUNTU_SUITES = frozenset({"focal", "jammy", "noble", "questing", "resolute"})
+_UBUNTU_SUITES = frozenset({"trusty", "xenial", "bionic", "focal", "jammy", "noble", "questing", "resolute"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,6 @@ def sources_for(settings: Settings, host_targets: str, host_options: str = "") -
     """The sources of the tree's suite.
 
     `host_options` (sources.list(5)) are given to the host's own mirror only.
-    Raises PackageError for a `repository_lists` entry that is no source line.
     """
     suite = settings.debootstrap_release
     distribution = distribution_of(suite)
@@ -89,7 +87,7 @@ def sources_for(settings: Settings, host_targets: str, host_options: str = "") -
         own = _host_mirrors(host_targets, distribution)
         mirrors = {**public, **own}
         from_host = bool(own)
-    extra = tuple(_checked(line) for line in settings.repository_lists)
+    extra = settings.repository_lists
     options = " ".join(filter(None, (f"signed-by={distribution.keyring}", host_options if from_host else "")))
     return Sources(
         lines=(*_lines(mirrors, distribution, suite, f"[{options}] "), *extra),
@@ -116,21 +114,11 @@ def _host_mirrors(targets: str, distribution: Distribution) -> dict[bool, str]:
     """The mirrors of this host's own distribution, if it is the wanted one."""
     mirrors: dict[bool, str] = {}
     for line in targets.splitlines():
-        uri, release, component = line.split("|")
-        if component != "main" or distribution.name not in uri:
+        uri, release, component, origin = line.split("|")
+        if component != "main" or origin.lower() != distribution.name or not uri.startswith("http"):
             continue
         name, _, part = release.partition("-")
         if not name.isalpha() or part not in ("", "security"):
             continue
         mirrors.setdefault(part == "security", uri.rstrip("/"))
     return mirrors if False in mirrors else {}
-
-
-def _checked(line: str) -> str:
-    words = line.split()
-    if len(words) < 3 or words[0] != "deb":
-        raise PackageError(
-            f"`{line}` in `repository_lists` is not a source line",
-            hint="write `deb [signed-by=/path/to/key.gpg] http://server/path SUITE COMPONENT...`",
-        )
-    return line.strip()
