@@ -1,7 +1,7 @@
 # shellcheck shell=dash disable=SC1090,SC2034,SC2154
 # From network cards to an address: sets nic, address (ADDRESS/PREFIX), gateway, nameservers, domain, mtu.
 
-readonly LEASE=$RUN/lease
+export LEASE=$RUN/lease   # udhcpc.script writes it
 readonly NIC_WAIT=15   # seconds for a driver to show its card
 readonly LINK_WAIT=20  # seconds for a cable to be heard: 10GBASE-T takes ten
 readonly DHCP_ROUNDS=5 # of nine seconds a card: a switch port that waits for a spanning tree is deaf for thirty
