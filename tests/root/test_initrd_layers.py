@@ -1,0 +1,202 @@
+"""Layers as the initrd stacks them, in a root like its own: real squashfs, real overlays, busybox."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagebuilder.steps import cpio, libraries
+from imagebuilder.steps.cpio import Member, Source
+from initrd_shell import FAILED, PARTS, applets
+
+pytestmark = pytest.mark.root
+
+# What /init has done before: a tmpfs for the layers, the modules mounted as a layer of their own.
+_SCRIPT = """
+mount --bind "$1" /mnt && cd /mnt
+for folder in layers run; do mount -t tmpfs tmpfs $folder; done
+for folder in dev proc; do mount --rbind /$folder $folder; done
+mkdir -p run/imagebuilder layers/modules/usr/lib/modules/6.1
+cp layer-*/* layers
+exec chroot . /bin/sh -c '
+set -u
+RUN=/run/imagebuilder
+for part in report arguments modules network fetch layers; do . /usr/lib/imagebuilder/$part.sh; done
+log() { echo "nb: $2"; }
+fail() { log 3 "error=$1 detail=$2"; exit 99; }
+layer_count=$(ls /layers/*.file | wc -l)
+stack_layers
+cd /newroot
+eval "$1"
+' sh "$2"
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The initrd's folders, busybox with this machine's libraries, and our part."""
+    root = tmp_path / "root"
+    for name in ("dev", "jail", "layers", "newroot", "proc", "run", "usr/bin", "usr/lib", "usr/lib64"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    for place, file in libraries.closure(Path("/"), ["busybox"]).items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, root / place)
+    for applet in applets().iterdir():
+        (root / "usr/bin" / applet.name).symlink_to("busybox") if applet.name != "busybox" else None
+    shutil.copytree(PARTS, root / "usr/lib/imagebuilder")
+    base = tmp_path / "base"
+    for name in ("etc/base", "etc/gone", "etc/folder/inside", "usr/lib/modules/none"):
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_text(f"{name}\n")
+    (root / "layer-0").mkdir()
+    argv = ["mksquashfs", str(base), str(root / "layer-0/0.file"), "-quiet", "-no-progress"]
+    subprocess.run(argv, check=True, capture_output=True)
+    return root
+
+
+def _add(root: Path, number: int, *sources: Source, pack: Callable[[bytes], bytes] = gzip.compress) -> None:
+    archive = io.BytesIO()
+    cpio.write(cpio.number([Source(Member(b".", stat.S_IFDIR | 0o755)), *sources]), archive)
+    (root / f"layer-{number}").mkdir()
+    (root / f"layer-{number}/{number}.file").write_bytes(pack(archive.getvalue()))
+
+
+def _file(name: str, content: str = "x") -> Source:
+    return Source(Member(name.encode(), stat.S_IFREG | 0o644, size=len(content)), content.encode())
+
+
+def _folder(name: str) -> Source:
+    return Source(Member(name.encode(), stat.S_IFDIR | 0o755))
+
+
+def _link(name: str, target: str) -> Source:
+    return Source(Member(name.encode(), stat.S_IFLNK | 0o777, size=len(target)), target.encode())
+
+
+def _whiteout(name: str) -> Source:
+    return Source(Member(name.encode(), stat.S_IFCHR))
+
+
+def _stack(root: Path, script: str) -> tuple[int, list[str]]:
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _SCRIPT, "sh", str(root), script]
+    result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return result.returncode, result.stdout.splitlines()
+
+
+def test_overlays_change_the_base_and_the_last_one_wins(root: Path) -> None:
+    _add(root, 1, _folder("etc"), _whiteout("etc/gone"), _file("etc/both", "first"), _file("etc/one", "first"))
+    _add(root, 2, _folder("etc"), _file("etc/both", "second"))
+    status, said = _stack(root, "ls etc; cat etc/base etc/one etc/both")
+    assert (status, said) == (0, ["base", "both", "folder", "one", "etc/base", "firstsecond"])
+
+
+def test_overlay_may_put_a_file_for_a_folder_a_folder_for_a_file_and_delete_what_another_brought(root: Path) -> None:
+    _add(root, 1, _folder("etc"), _file("etc/a"), _folder("etc/b"), _file("etc/b/c"), _whiteout("etc/folder"))
+    _add(root, 2, _folder("etc"), _folder("etc/a"), _file("etc/a/new"), _file("etc/b"), _folder("etc/folder"),
+         _file("etc/folder/fresh"))  # fmt: skip
+    _add(root, 3, _folder("etc"), _whiteout("etc/gone"), _whiteout("etc/base"))
+    status, said = _stack(root, "find etc | sort")
+    assert (status, said) == (0, ["etc", "etc/a", "etc/a/new", "etc/b", "etc/folder", "etc/folder/fresh"])
+
+
+def test_modules_are_a_layer_above_the_base_and_below_the_overlays(root: Path) -> None:
+    _add(
+        root,
+        1,
+        *map(_folder, ("usr", "usr/lib", "usr/lib/modules", "usr/lib/modules/6.1")),
+        _file("usr/lib/modules/6.1/x"),
+    )
+    assert _stack(root, "find usr/lib/modules | sort")[1] == [
+        "usr/lib/modules", "usr/lib/modules/6.1", "usr/lib/modules/6.1/x", "usr/lib/modules/none"
+    ]  # fmt: skip
+
+
+def test_files_can_be_written_and_no_layer_is_left_twice_in_memory(root: Path) -> None:
+    _add(root, 1, _file("x"))
+    status, said = _stack(root, "echo new >etc/base; cat etc/base; ls /layers /layers/upper/etc /jail")
+    assert status == 0
+    assert said == [
+        "new",
+        "/jail:",
+        "",
+        "/layers:",
+        *["0", "0.file", "1", "modules", "upper", "work"],
+        "",
+        "/layers/upper/etc:",
+        "base",
+    ]
+
+
+@pytest.mark.parametrize("pack", [lzma.compress, bytes], ids=["xz", "plain"])
+def test_other_packings_are_told_by_their_first_bytes(root: Path, pack: Callable[[bytes], bytes]) -> None:
+    _add(root, 1, _file("x", "packed"), pack=pack)
+    assert _stack(root, "cat x") == (0, ["packed"])
+
+
+def test_squashfs_may_be_an_overlay(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "over/etc").mkdir(parents=True)
+    (tmp_path / "over/etc/base").write_text("over")
+    (root / "layer-1").mkdir()
+    argv = ["mksquashfs", str(tmp_path / "over"), str(root / "layer-1/1.file"), "-quiet", "-no-progress"]
+    subprocess.run(argv, check=True, capture_output=True)
+    assert _stack(root, "cat etc/base") == (0, ["over"])
+
+
+def _cut(archive: bytes) -> bytes:
+    packed = gzip.compress(archive)
+    return packed[: len(packed) - 9]
+
+
+def _flipped(archive: bytes) -> bytes:
+    packed = bytearray(gzip.compress(archive))
+    packed[len(packed) // 2] ^= 16
+    return bytes(packed)
+
+
+@pytest.mark.parametrize("pack", [_cut, _flipped, lambda archive: archive[:-600]], ids=["cut", "flipped", "short"])
+def test_damaged_overlay_ends_the_boot(root: Path, pack: Callable[[bytes], bytes]) -> None:
+    _add(root, 1, _file("x", "".join(map(chr, range(32, 127))) * 50), pack=pack)
+    status, said = _stack(root, "echo booted")
+    assert status == FAILED
+    assert said[-1].startswith("nb: error=NB-UNPACK detail=layer 1 cannot be unpacked: ")
+
+
+def test_what_is_no_layer_ends_the_boot(root: Path) -> None:
+    _add(root, 1, pack=lambda _: b"<html>not found</html>")
+    assert _stack(root, "echo booted") == (
+        FAILED, ["nb: error=NB-FORMAT detail=layer 1 is neither a squashfs nor a cpio archive"]
+    )  # fmt: skip
+
+
+ESCAPES = {
+    "a name with dots": [_file("../escaped")],
+    "a name through a link": [_link("out", "/usr"), _file("out/escaped")],
+    "a name through a link with dots": [_link("out", "../../usr"), _file("out/escaped")],
+}
+
+
+@pytest.mark.parametrize("sources", ESCAPES.values(), ids=ESCAPES.keys())
+def test_overlay_cannot_write_outside_of_itself(root: Path, sources: list[Source]) -> None:
+    archive = io.BytesIO()
+    cpio.write(sources, archive)  # in this order: the link first
+    _add(root, 1, pack=lambda _: gzip.compress(archive.getvalue()))
+    status, said = _stack(root, "echo booted")
+    assert status == FAILED
+    assert "error=NB-UNPACK" in said[-1]
+    assert not list(root.rglob("escaped"))
+
+
+def test_absolute_name_lands_inside(root: Path) -> None:
+    _add(root, 1, _file("/etc/absolute", "inside"))
+    assert _stack(root, "cat etc/absolute") == (0, ["inside"])
+    assert not (root / "etc").exists()
