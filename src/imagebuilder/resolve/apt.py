@@ -220,6 +220,9 @@ def _mirror_error(error: CommandError, sources: Sources) -> PackageError:
     elif re.search(r"Hash Sum mismatch|unexpected size", said):
         what = "serves something else than its signed index says"
         hint = "try again: a mirror is like this while it is updated; a cache in front of it may have to be emptied"
+    elif suite := re.search(r"'\S+ (\S+) Release' does not have a Release file", said):
+        what = f"has no suite `{suite.group(1)}`"
+        hint = "the suite is `debootstrap_release` in group_vars, or stands in a line of `repository_lists`"
     else:
         what = "cannot be reached, or does not have this"
         origin = "this machine's own apt configuration" if sources.from_host else "`apt_server` in group_vars"
