@@ -1,0 +1,302 @@
+"""From a tree to steps: which layers, in which order, and when a step is another one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from image_tree import BASE, OVERLAY, read_tree
+from imagebuilder.errors import SpecError
+from imagebuilder.plan.compile import compile_plan
+from imagebuilder.plan.model import Plan, PlannedStep
+from imagebuilder.resolve.deb import Deb
+from imagebuilder.resolve.resolution import ImagePackages, Kernel, Resolution
+from imagebuilder.resolve.sources import sources_for
+from imagebuilder.spec.settings import Settings
+from imagebuilder.spec.tree import TreeSpec
+from imagebuilder.steps.ansible import AnsibleRole
+from imagebuilder.steps.clean import Clean
+from imagebuilder.steps.commands import RunCommands
+from imagebuilder.steps.files import CopyFiles
+from imagebuilder.steps.packages import InstallPackages
+from imagebuilder.steps.provision import Provision
+
+KVER = "6.1.0-35-amd64"
+INITRD = "- import_playbook: common/initrd_wrapper.yml\n  vars: {config_file: vars/initrd.yml}\n"
+Y = OVERLAY.replace("x.yml", "y.yml")
+ROLE = {"roles/r/tasks/main.yml": "- copy: {src: '{{ playbook_dir }}/files/motd', dest: /etc/motd}", "files/motd": "m"}
+FILES = {
+    "all.yml": BASE + OVERLAY,
+    "vars/base.yml": "image: {packages: [less]}",
+    "vars/x.yml": "image: {packages: [pciutils]}",
+}
+
+
+def _deb(name: str, version: str = "1") -> Deb:
+    return Deb(name, version, "amd64", 1, "0" * 64)
+
+
+def _resolution(tree: TreeSpec, **changes: Any) -> Resolution:
+    kernel = Kernel(KVER, (_deb(f"linux-image-{KVER}"),))
+    packages = ImagePackages((_deb("less"),), (_deb("busybox"),), (), kernel)
+    given: dict[str, Any] = {
+        "sources": sources_for(Settings(), ""),
+        "kernel": kernel,
+        "images": {image.name: packages for image in tree.images},
+        "python": (_deb("python3"),),
+        "bases": {},
+        "epoch": 5,
+        **changes,
+    }
+    return Resolution(**given)
+
+
+def _plan(root: Path, files: Mapping[str, str], **changes: Any) -> Plan:
+    tree = read_tree(root, {**FILES, **files})
+    return compile_plan(tree, _resolution(tree, **changes))
+
+
+def _named(plan: Plan) -> dict[str, PlannedStep]:
+    assert len({step.name for step in plan.steps}) == len(plan.steps)
+    return {step.name: step for step in plan.steps}
+
+
+def _ids(plan: Plan) -> dict[str, str]:
+    return {step.name: step.id for step in plan.steps}
+
+
+def _below(plan: Plan, name: str, role: str = "lower") -> list[str]:
+    names = {step.id: step.name for step in plan.steps}
+    return [names[i] for i in _named(plan)[name].inputs[role]]
+
+
+def test_base_and_overlay_are_layers_and_what_is_packed_of_them(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, {})
+    assert list(_named(plan)) == ["base: bootstrap", "base: provision", "base: squashfs", "x: provision", "x: pack"]
+    assert _below(plan, "base: provision") == ["base: bootstrap"]
+    assert _below(plan, "base: squashfs") == ["base: bootstrap", "base: provision"]
+    assert _below(plan, "x: provision") == ["base: bootstrap", "base: provision"]
+    assert _below(plan, "x: pack") == ["base: bootstrap", "base: provision"]
+    assert _below(plan, "x: pack", "upper") == ["x: provision"]
+    assert [artifact.name for artifact in plan.artifacts] == [f"base.bookworm.{KVER}.squashfs.img", "x.overlay.cpio.gz"]
+
+
+def test_every_step_comes_after_what_it_reads(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, {"all.yml": OVERLAY + INITRD + BASE, "vars/initrd.yml": "image:"})
+    seen: set[str] = set()
+    for step in plan.steps:
+        assert step.needs <= seen
+        seen.add(step.id)
+    assert {artifact.step for artifact in plan.artifacts} <= seen
+
+
+@pytest.mark.parametrize("base", ["x", "[base, x]", "[x, base]"])
+def test_overlay_on_an_overlay_stands_on_all_that_is_below(tmp_path: Path, base: str) -> None:
+    plan = _plan(tmp_path, {"all.yml": Y + BASE + OVERLAY, "vars/y.yml": f"image: {{base: {base}}}"})
+    assert _below(plan, "y: provision") == ["base: bootstrap", "base: provision", "x: provision"]
+
+
+def test_base_of_an_earlier_build_is_unpacked_once(tmp_path: Path) -> None:
+    earlier = tmp_path / "base.squashfs.img"
+    earlier.write_text("squashfs")
+    files = {"all.yml": OVERLAY + Y, "vars/y.yml": "image: {packages: [lshw]}"}
+    plan = _plan(tmp_path, files, bases={"base": earlier})
+    assert list(_named(plan)) == ["base: unpack", "x: provision", "x: pack", "y: provision", "y: pack"]
+    before = _ids(plan)
+    earlier.write_text("another")
+    after = _ids(_plan(tmp_path, files, bases={"base": earlier}))
+    assert not set(before.values()) & set(after.values())
+
+
+def test_overlay_may_be_a_squashfs_of_its_own_layer(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, {"vars/x.yml": "image: {format: squashfs}"})
+    assert _below(plan, "x: squashfs") == ["x: provision"]
+    assert plan.artifacts[-1].name == "x.overlay.squashfs"
+
+
+def test_kernel_and_initrd_come_from_one_package(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, {"all.yml": INITRD, "vars/initrd.yml": "image: {profile: virt}"})
+    steps = _named(plan)
+    assert [artifact.name for artifact in plan.artifacts] == [f"vmlinuz-{KVER}", f"initrd.img-{KVER}"]
+    kernel = plan.artifacts[0].step
+    assert steps["initrd: modules"].inputs["kernel"] == (kernel,)
+    assert steps["initrd: pack"].inputs["kernel"] == (kernel,)
+
+
+def test_python_for_roles_is_made_once_and_only_for_them(tmp_path: Path) -> None:
+    role = "provisioner: roles/r"
+    files = {"all.yml": BASE + OVERLAY + Y, "vars/base.yml": role, "vars/y.yml": role, **ROLE}
+    steps = _named(_plan(tmp_path, files))
+    python = (steps["python for Ansible"].id,)
+    assert [steps[f"{name}: provision"].inputs["python"] for name in ("base", "x", "y")] == [python, (), python]
+    assert "python for Ansible" not in _named(
+        _plan(tmp_path, {**files, "all.yml": BASE + OVERLAY, "vars/base.yml": "image:"})
+    )
+
+
+def test_actions_have_a_fixed_order(tmp_path: Path) -> None:
+    config = (
+        "provisioner: roles/r\nimage: {run: [a], files: [{dest: /a, content: b}], packages: [less], clean: [/mine]}"
+    )
+    steps = _named(_plan(tmp_path, {"vars/base.yml": config, "vars/x.yml": config, **ROLE}))
+
+    def actions(name: str) -> list[Any]:
+        step = steps[name].step
+        assert isinstance(step, Provision)
+        return list(step.actions)
+
+    assert list(map(type, actions("x: provision"))) == [InstallPackages, CopyFiles, RunCommands, AnsibleRole, Clean]
+    # A base's packages are bootstrapped; its first files are the node's own.
+    assert list(map(type, actions("base: provision"))) == [CopyFiles, CopyFiles, RunCommands, AnsibleRole, Clean]
+    assert actions("x: provision")[-1].paths[-1] == "/mine"
+    assert "/var/cache/apt/archives/*.deb" in actions("x: provision")[-1].paths
+
+
+def test_trees_own_packages_are_installed_in_both_kinds(tmp_path: Path) -> None:
+    files = {
+        "vars/base.yml": "image: {agent: false, debs: [a.deb]}",
+        "vars/x.yml": "image: {debs: [a.deb]}",
+        "a.deb": "d",
+    }
+    for name in ("base", "x"):
+        step = _named(_plan(tmp_path, files))[f"{name}: provision"].step
+        assert isinstance(step, Provision)
+        first = step.actions[0]
+        assert isinstance(first, InstallPackages)
+        assert (first.requests, [source.path.name for source in first.local_debs]) == ((), ["a.deb"])
+
+
+WHOLE = {
+    "all.yml": BASE + OVERLAY + INITRD,
+    "vars/base.yml": """
+        image:
+          packages: [less]
+          files: [{src: files/f, dest: /f}, {src: files/t.j2, dest: /t, template: true}]
+        """,
+    "vars/x.yml": "provisioner: roles/r\nimage: {run: ['echo {{ colour }}'], debs: [files/a.deb]}",
+    "vars/initrd.yml": "image: {name: initrd}",
+    "group_vars/on_imagebuild": "colour: red\nsize: 1",
+    "files/f": "f",
+    "files/t.j2": "{{ size }}",
+    "files/a.deb": "deb",
+    **ROLE,
+}
+
+
+def test_same_tree_elsewhere_at_another_time_is_the_same_plan(tmp_path: Path) -> None:
+    first = _ids(_plan(tmp_path / "a", WHOLE))
+    second_root = tmp_path / "somewhere/else"
+    read_tree(second_root, WHOLE)
+    for path in second_root.rglob("*"):
+        os.utime(path, (1, 1))
+    assert _ids(_plan(second_root, WHOLE)) == first
+
+
+BOOTSTRAP, BASE_TOP, X_TOP = "base: bootstrap", "base: provision", "x: provision"
+BASE_STEPS = {BOOTSTRAP, BASE_TOP, "base: squashfs"}
+X_STEPS = {X_TOP, "x: pack"}
+BASE_TOP_STEPS = {BASE_TOP, "base: squashfs", *X_STEPS}
+
+CHANGES: tuple[tuple[str, dict[str, str], dict[str, Any], set[str]], ...] = (
+    ("nothing", {}, {}, set()),
+    ("a comment", {"vars/x.yml": f"# new\n{WHOLE['vars/x.yml']}"}, {}, set()),
+    ("a file of the base", {"files/f": "g"}, {}, BASE_TOP_STEPS),
+    ("a template", {"files/t.j2": "{{ size }} "}, {}, BASE_TOP_STEPS),
+    ("a variable of a template", {"group_vars/on_imagebuild": "colour: red\nsize: 2"}, {}, BASE_TOP_STEPS),
+    ("a variable of a command", {"group_vars/on_imagebuild": "colour: blue\nsize: 1"}, {}, X_STEPS),
+    ("a variable that nobody reads", {"group_vars/on_imagebuild": "colour: red\nsize: 1\nmore: 3"}, {}, set()),
+    ("the role", {"roles/r/tasks/main.yml": ROLE["roles/r/tasks/main.yml"] + "\n"}, {}, X_STEPS),
+    ("a file that the role copies", {"files/motd": "n"}, {}, X_STEPS),
+    ("a package of the tree", {"files/a.deb": "other"}, {}, X_STEPS),
+    (
+        "a request of the base",
+        {"vars/base.yml": WHOLE["vars/base.yml"].replace("less", "ed")},
+        {},
+        BASE_STEPS | X_STEPS,
+    ),
+    ("the interpreter", {}, {"python": (_deb("python3", "2"),)}, {"python for Ansible", *X_STEPS}),
+)
+
+
+@pytest.mark.parametrize(("name", "files", "changes", "new"), CHANGES, ids=[name for name, *_ in CHANGES])
+def test_step_is_another_one_exactly_when_something_that_it_depends_on_changed(
+    tmp_path: Path, name: str, files: dict[str, str], changes: dict[str, Any], new: set[str]
+) -> None:
+    before, after = _ids(_plan(tmp_path, WHOLE)), _ids(_plan(tmp_path, {**WHOLE, **files}, **changes))
+    assert before.keys() == after.keys()
+    assert {step for step in before if before[step] != after[step]} == new
+
+
+def test_other_version_of_a_package_is_another_step(tmp_path: Path) -> None:
+    tree = read_tree(tmp_path, FILES)
+    first = _resolution(tree)
+    newer = {**first.images, "x": ImagePackages((_deb("pciutils", "2"),))}
+    before, after = _ids(compile_plan(tree, first)), _ids(compile_plan(tree, _resolution(tree, images=newer)))
+    assert {step for step in before if before[step] != after[step]} == X_STEPS
+
+
+def test_other_time_changes_what_carries_it(tmp_path: Path) -> None:
+    before, after = _ids(_plan(tmp_path, {})), _ids(_plan(tmp_path, {}, epoch=6))
+    assert not set(before.values()) & set(after.values())
+
+
+CLASHES: tuple[tuple[str, dict[str, str], str], ...] = (
+    (
+        "two overlays by an old name",
+        {
+            "all.yml": OVERLAY + Y,
+            "vars/x.yml": "image:\noverlayfs_archive_name: same.cpio.gz",
+            "vars/y.yml": "image:\noverlayfs_archive_name: same.cpio.gz",
+        },
+        "same.cpio.gz",
+    ),
+    (
+        "two initrds of one kernel",
+        {
+            "all.yml": INITRD + INITRD.replace("initrd.yml", "other.yml"),
+            "vars/initrd.yml": "image: {profile: virt}",
+            "vars/other.yml": "image:",
+        },
+        f"vmlinuz-{KVER}",
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "files", "artifact"), CLASHES, ids=[name for name, *_ in CLASHES])
+def test_images_that_write_one_artifact_are_refused(
+    tmp_path: Path, name: str, files: dict[str, str], artifact: str
+) -> None:
+    (tmp_path / "base.img").touch()
+    with pytest.raises(SpecError) as caught:
+        _plan(tmp_path, files, bases={"base": tmp_path / "base.img"})
+    assert caught.value.location.line == 3
+    assert f"({tmp_path}/all.yml:1) both write the artifact `{artifact}`" in caught.value.message
+    assert "name" in (caught.value.hint or "")
+
+
+def test_wrong_template_is_an_error_before_any_step(tmp_path: Path) -> None:
+    files = {
+        "vars/x.yml": "image:\n  files:\n    - {src: t.j2, dest: /t, template: true}",
+        "t.j2": "a\n{{ nothing }}\n",
+    }
+    with pytest.raises(SpecError, match=r"t\.j2:2: this template cannot be rendered: 'nothing' is undefined"):
+        _plan(tmp_path, files)
+
+
+@pytest.mark.parametrize(
+    ("dest", "src", "expected"),
+    [("/etc/", "files/f", "/etc/f"), ("/etc", "files/f", "/etc"), ("/etc/", "files", "/etc/")],
+)
+def test_dest_that_ends_in_a_slash_is_the_folder_that_a_file_goes_into(
+    tmp_path: Path, dest: str, src: str, expected: str
+) -> None:
+    plan = _plan(tmp_path, {"vars/x.yml": f"image: {{files: [{{src: {src}, dest: {dest}}}]}}", "files/f": "f"})
+    step = _named(plan)["x: provision"].step
+    assert isinstance(step, Provision)
+    copies = step.actions[0]
+    assert isinstance(copies, CopyFiles)
+    assert copies.files[0].dest == expected
