@@ -51,7 +51,7 @@ def _package(value: Any) -> Any:
 
 
 def _command(value: Any) -> Any:
-    if isinstance(value, list) and value and all(type(word) in (str, int) for word in value):
+    if isinstance(value, list) and value and value[0] and all(type(word) in (str, int) for word in value):
         return tuple(map(str, value))
     if isinstance(value, str) and value.strip():
         return value

@@ -132,6 +132,7 @@ WRONG: tuple[tuple[str, str, int, str], ...] = (
     ("overlay", "run: a b", 2, "`image.run`: must be a list"),
     ("overlay", "run: ['']", 2, "`image.run.0`: write a command as text"),
     ("overlay", "run: [[]]", 2, "`image.run.0`: write a command as text"),
+    ("overlay", "run: [['', a]]", 2, "`image.run.0`: write a command as text"),
     ("overlay", "run: [5]", 2, "`image.run.0`: write a command as text"),
     ("overlay", "run: [[a, 1.5]]", 2, "`image.run.0`: write a command as text"),
     ("overlay", "clean: [usr/share/doc]", 2, "`usr/share/doc` must begin with `/`"),
