@@ -45,6 +45,11 @@ class ImagebuilderError(Exception):
         self.hint = hint
         self.detail = detail
 
+    @classmethod
+    def of(cls, error: OSError) -> ImagebuilderError:
+        """What the kernel refused, with the file that it was about."""
+        return cls(f"{error.strerror or error} ({error.filename})" if error.filename else str(error))
+
 
 class UserError(ImagebuilderError):
     """What the user gave is wrong; nothing was built."""

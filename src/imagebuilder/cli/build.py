@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
-from imagebuilder.cli.render import render_error
+from imagebuilder.cli.render import rendered
 from imagebuilder.console import progress
-from imagebuilder.errors import ImagebuilderError, UserError
+from imagebuilder.errors import UserError
 
 _EPILOG = """\
 examples:
@@ -21,6 +22,8 @@ examples:
 
 The artifacts go to `build_artifact_path` (group_vars/on_imagebuild), by default `builds` beside the tree.
 """
+_ONE_IMAGE = "imagebuilder build --kind overlay --config-file vars/discovery.yml"
+_EXTRA_FORMS = """write -e key=value, -e 'key="two words"', -e '{"key": ["a", "b"]}' or -e @file.yml"""
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,7 +43,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "-e", "--extra-vars", action="append", default=[], metavar="KEY=VALUE|@FILE", help="set a variable of the tree"
     )
-    parser.add_argument("--cache", type=Path, help="where packages are kept (default: /var/cache/on-imagebuilder)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("/var/cache/on-imagebuilder"),
+        metavar="DIR",
+        help="where packages are kept (default: %(default)s)",
+    )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
@@ -55,35 +64,35 @@ def run(arguments: argparse.Namespace) -> int:
     from imagebuilder.spec.tree import load_image, load_tree
 
     extra = extra_variables(arguments.extra_vars)
-    if arguments.config_file:
-        if not arguments.kind:
-            raise UserError("`--config-file` needs `--kind`", hint="--kind initrd, base or overlay")
+    if arguments.config_file and arguments.kind and not arguments.playbook:
         tree = load_image(arguments.tree, arguments.kind, arguments.config_file, arguments.provisioner, extra)
+    elif arguments.config_file or arguments.kind or arguments.provisioner:
+        raise UserError("one image is built by `--kind` and `--config-file`, without a playbook", hint=_ONE_IMAGE)
     else:
         tree = load_tree(_playbook(arguments.playbook), extra)
     require_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    options = Options(
-        cache=arguments.cache or Path("/var/cache/on-imagebuilder"),
-        jobs=max(1, arguments.jobs),
-        epoch=int(epoch) if epoch and epoch.isdigit() else None,
-    )
+    options = Options(arguments.cache.resolve(), max(1, arguments.jobs), _epoch())
 
     def work() -> int:
-        try:
-            with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
-                build(tree, options, report)
-        except ImagebuilderError as error:
-            return render_error(error)
+        with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
+            build(tree, options, report)
         return 0
 
-    return run_private(work)
+    return run_private(lambda: rendered(work))
+
+
+def _epoch() -> int | None:
+    """SOURCE_DATE_EPOCH, the time that artifacts are to carry (reproducible-builds.org/specs/source-date-epoch)."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not text.isdecimal():
+        raise UserError(f"`SOURCE_DATE_EPOCH={text}` is not a number of seconds", hint="`date +%s` prints one")
+    return int(text) if text else None
 
 
 def extra_variables(given: list[str]) -> dict[str, Any]:
-    """`-e` as Ansible takes it: `key=value` (a string), a JSON object, or `@FILE` of YAML or JSON."""
+    """`-e` as Ansible takes it: `key=value ...` (texts), a JSON object, or `@FILE` of YAML or JSON."""
     from imagebuilder.spec.yamlfile import load
 
     variables: dict[str, Any] = {}
@@ -93,12 +102,20 @@ def extra_variables(given: list[str]) -> dict[str, Any]:
         elif text.startswith("{"):
             value = _json(text)
         else:
-            key, equals, rest = text.partition("=")
-            value = {key.strip(): rest} if equals else None
+            value = _assignments(text)
         if not isinstance(value, dict):
-            raise UserError(f"`-e {text}` is not understood", hint="write -e key=value, -e '{...}' or -e @file.yml")
+            raise UserError(f"`-e {text}` is not understood", hint=_EXTRA_FORMS)
         variables.update(value)
     return variables
+
+
+def _assignments(text: str) -> dict[str, str] | None:
+    """`a=1 b="x y"`, or nothing when it is something else."""
+    try:
+        pairs = [word.partition("=") for word in shlex.split(text)]
+    except ValueError:
+        return None
+    return {key: value for key, _, value in pairs} if pairs and all(k and equals for k, equals, _ in pairs) else None
 
 
 def _json(text: str) -> Any:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 
-from imagebuilder.errors import ImagebuilderError
+from imagebuilder.errors import ImagebuilderError, Interrupted
 
 _DETAIL_LINES = 30
+
+
+def rendered(work: Callable[[], int]) -> int:
+    """Do `work` and return its exit status, or print the error that it raises and return that one's."""
+    try:
+        return work()
+    except ImagebuilderError as error:
+        return render_error(error)
+    except KeyboardInterrupt:
+        return render_error(Interrupted("interrupted"))
+    except BrokenPipeError:
+        # Whoever read us has heard enough; nor must Python try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return render_error(ImagebuilderError.of(error))
 
 
 def render_error(error: ImagebuilderError) -> int:

@@ -78,8 +78,7 @@ def _run(step: PlannedStep, outputs: Mapping[str, Path], execution: Execution) -
 def _explained(error: ImagebuilderError | OSError) -> ImagebuilderError:
     """An error as one of ours, with a hint where the machine's own words are not enough."""
     if isinstance(error, OSError):
-        text = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
-        error = ImagebuilderError(text)
+        error = ImagebuilderError.of(error)
     full = os.strerror(errno.ENOSPC)
     if full in error.message or full in error.detail:
         error.hint = "the build root is full: give `build_root_size` in group_vars/on_imagebuild a larger size"
