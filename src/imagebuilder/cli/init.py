@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 from pathlib import Path
 
@@ -25,5 +26,6 @@ def run(arguments: argparse.Namespace) -> int:
     shutil.copytree(
         resources.folder("images"), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
     )
-    print(f"{folder} is an image tree. Next: sudo imagebuilder build {folder}/all.yml")
+    playbook = shlex.quote(str(folder / "all.yml"))
+    print(f"{folder} is an image tree. Next: sudo imagebuilder build {playbook}")
     return 0
