@@ -18,7 +18,7 @@ def rendered(work: Callable[[], int]) -> int:
     except ImagebuilderError as error:
         return render_error(error)
     except KeyboardInterrupt:
-        return render_error(Interrupted("interrupted"))
+        return render_error(Interrupted("interrupted; nothing is left behind"))
     except BrokenPipeError:
         # Whoever read us has heard enough; nor must Python try to write the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -47,7 +47,7 @@ def _raise(error: BaseException) -> Callable[[], int]:
         (lambda: 7, 7, ""),
         (_raise(ImagebuilderError("wrong")), 1, "error: wrong\n"),
         (_raise(Interrupted("stopped")), 130, "error: stopped\n"),
-        (_raise(KeyboardInterrupt()), 130, "error: interrupted\n"),
+        (_raise(KeyboardInterrupt()), 130, "error: interrupted; nothing is left behind\n"),
         (_raise(PermissionError(errno.EACCES, "Permission denied", "/x")), 1, "error: Permission denied (/x)\n"),
         (_raise(OSError("no number")), 1, "error: no number\n"),
     ],
@@ -65,7 +65,8 @@ def test_bug_is_shown_as_one() -> None:
 
 
 def test_reader_that_goes_away_is_no_error() -> None:
-    script = "from imagebuilder.cli.render import rendered\nrendered(lambda: [print('x' * 9999, flush=True) for _ in range(99)])"
+    script = "from imagebuilder.cli.render import rendered\n"
+    script += "rendered(lambda: [print('x' * 9999, flush=True) for _ in range(99)])"
     read, write = os.pipe()
     with subprocess.Popen([sys.executable, "-c", script], stdout=write, stderr=subprocess.PIPE) as process:
         os.close(write)
