@@ -1,0 +1,123 @@
+"""Trees that are wrong in a way that shows only to root, or when packages are known: exit 2, nothing built or left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builds import PROGRAM, Site, traces, write_tree
+from mirror import KERNEL, Mirror
+
+pytestmark = pytest.mark.root
+
+TREE = {
+    "all.yml": "- import_playbook: common/overlay_wrapper.yml\n  vars: {config_file: vars/x.yml}\n",
+    "vars/x.yml": "image: {packages: [less]}\n",
+}
+
+
+def test_build_without_root_says_so_and_touches_nothing(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", TREE)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    before = Path("/proc/self/mounts").read_text()
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    done = subprocess.run(
+        [*nobody, PROGRAM, "build", tmp_path / "tree", "--cache", tmp_path / "cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "error: `imagebuilder build` needs root: it mounts overlays and runs programs in a chroot",
+        "hint: run `sudo imagebuilder build ...`",
+    ]
+    assert os.listdir(tmp_path) == ["tree"]
+    assert Path("/proc/self/mounts").read_text() == before
+
+
+def test_wrong_tree_is_told_to_anybody(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {**TREE, "vars/x.yml": "image: {packges: [less]}\n"})
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    done = subprocess.run(
+        [*nobody, PROGRAM, "build", tmp_path / "tree"], capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert done.returncode == 2
+    assert f"error: {tmp_path}/tree/vars/x.yml:1: unknown key `packges`" in done.stderr
+
+
+ELSEWHERE = f"{{tree}}/builds/elsewhere.bookworm.{KERNEL}.squashfs.img does not exist"
+OVERLAY = "- import_playbook: common/overlay_wrapper.yml\n  vars: {config_file: vars/%s.yml}\n"
+BAD: tuple[tuple[str, dict[str, str], str, str], ...] = (
+    (
+        "an overlay on a base that is not there",
+        {"all.yml": OVERLAY % "extra", "vars/extra.yml": "image:\n  base: [elsewhere]\n"},
+        f"{{tree}}/vars/extra.yml:2: the base `elsewhere` of `extra` is not in this playbook, and {ELSEWHERE}",
+        "build it first, or add its entry to the playbook",
+    ),
+    (
+        "an overlay on a base that has nearly this name",
+        {"vars/extra.yml": "image:\n  base: bse\n"},
+        "{tree}/vars/extra.yml:2: the base `bse` of `extra` is not in this playbook",
+        "did you mean `base`?",
+    ),
+    (
+        "two images that write one artifact",
+        {
+            "vars/extra.yml": "image:\noverlayfs_archive_name: same.cpio.gz\n",
+            "vars/more.yml": "image:\noverlayfs_archive_name: same.cpio.gz\n",
+            "all.yml": OVERLAY % "extra"
+            + OVERLAY % "more"
+            + "- import_playbook: common/basefs_wrapper.yml\n  vars: {config_file: vars/base.yml}\n",
+        },
+        "all.yml:3: `more` and `extra` (all.yml:1) both write the artifact `same.cpio.gz`",
+        "give one of them another `name:`",
+    ),
+    (
+        "a template that needs what nobody defined",
+        {
+            "vars/extra.yml": "image:\n  files:\n    - {src: motd.j2, dest: /etc/motd, template: true}\n",
+            "motd.j2": "one\ntwo {{ nothing }}\n",
+        },
+        "{tree}/motd.j2:2: this template cannot be rendered: 'nothing' is undefined",
+        "define the variable in group_vars/on_imagebuild",
+    ),
+)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("name", "files", "message", "hint"), BAD, ids=[name for name, *_ in BAD])
+def test_tree_that_cannot_be_built_is_refused_before_anything_is(
+    mirror: Mirror, mirror_cache: Path, tmp_path: Path, name: str, files: dict[str, str], message: str, hint: str
+) -> None:
+    site = mirror.site(tmp_path / "tree", mirror_cache)
+    write_tree(site.tree, files)
+    done = site.run()
+    assert done.returncode == 2, done.stderr
+    error = done.stderr[done.stderr.index("\nerror: ") + 8 :]
+    assert error.startswith(message.replace("{tree}", str(site.tree)))
+    assert hint in error.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not site.builds.exists()
+    assert not list(traces(str(site.tree)))
+
+
+@pytest.mark.network
+def test_artifacts_of_earlier_builds_stay_as_they_are(
+    mirror: Mirror, mirror_cache: Path, small_images: Path, tmp_path: Path
+) -> None:
+    site = mirror.site(tmp_path / "tree", mirror_cache)
+    shutil.copytree(small_images, site.builds)
+    before = {path.name: path.stat().st_mtime_ns for path in site.builds.iterdir()}
+    write_tree(site.tree, {"vars/extra.yml": "image: {packages: [sandwich=99]}\n"})
+    assert Site(site.tree, site.builds, site.cache, site.before).run().returncode == 2
+    assert {path.name: path.stat().st_mtime_ns for path in site.builds.iterdir()} == before
