@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import signal
-import sys
 from collections.abc import Sequence
 
 from imagebuilder import __version__
-from imagebuilder.cli.render import render_error
-from imagebuilder.errors import ImagebuilderError, Interrupted
+from imagebuilder.cli.render import rendered
 
-_VERBS = ("build", "init", "doctor")
+_VERBS = ("build", "boot", "init", "doctor")
 _EPILOG = """\
 a first image:
   imagebuilder init my-images          a copy of the default image tree
@@ -42,13 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     # `kill` says what Ctrl-C says.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        arguments = parser().parse_args(argv)
-        return int(arguments.run(arguments))
-    except ImagebuilderError as error:
-        return render_error(error)
-    except KeyboardInterrupt:
-        return render_error(Interrupted("interrupted; nothing is left behind"))
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+    return rendered(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments = parser().parse_args(argv)
+    return int(arguments.run(arguments))
