@@ -76,7 +76,8 @@ def _kernel_filesystems(stack: ExitStack, root: Path) -> None:
     stack.enter_context(mounts.mounted("devpts", dev / "pts", "devpts", MountFlag.NOSUID, "newinstance,ptmxmode=0666"))
     stack.enter_context(mounts.mounted("tmpfs", dev / "shm", "tmpfs", MountFlag.NOSUID | MountFlag.NODEV))
     stack.enter_context(mounts.mounted("tmpfs", root / "run", "tmpfs", MountFlag.NOSUID | MountFlag.NODEV, "mode=0755"))
-    (root / "run/lock").mkdir(mode=0o1777)
+    (root / "run/lock").mkdir()
+    (root / "run/lock").chmod(0o1777)
 
 
 def _no_daemons(stack: ExitStack, root: Path) -> None:
