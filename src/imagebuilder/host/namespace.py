@@ -81,11 +81,10 @@ def _work_in_private(work: Callable[[], int], alive: int) -> NoReturn:
     try:
         _become_private(alive)
         status = work()
+        sys.stdout.flush()
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(status)
 
 
