@@ -117,3 +117,11 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode(errors="replace").replace("\0", " ")
     except OSError:  # it ended meanwhile
         return ""
+
+
+def initrd_modules(initrd: Path, folder: Path) -> Path:
+    """Unpack the kernel modules of an initrd; returns the folder that has `modules/RELEASE`."""
+    subprocess.run(["bsdtar", "-C", folder, "-xf", initrd, "modules.squashfs"], check=True)
+    image, target = folder / "modules.squashfs", folder / "modules"
+    subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-dest", target, image], check=True)
+    return target / "usr/lib"

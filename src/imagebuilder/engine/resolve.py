@@ -22,7 +22,9 @@ from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, USERLAND_PACKAGES
 from imagebuilder.resolve.apt import Apt, Record
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.resolution import ImagePackages, Kernel, Problem, Resolution
+from imagebuilder.spec import legacy
 from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageRequest
+from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.interpreter import BUNDLE_PACKAGES
 
@@ -204,8 +206,7 @@ def _earlier_bases(tree: TreeSpec, kernel: Kernel) -> dict[str, Path]:
         for index, name in enumerate(image.keys.base):
             if name in built or name in found:
                 continue
-            file_name = names.base(name, tree.settings.debootstrap_release, kernel.release)
-            path = tree.settings.artifact_folder / file_name
+            path = tree.settings.artifact_folder / _base_artifact(tree, image, name, kernel)
             if not path.is_file():
                 raise SpecError(
                     f"the base `{name}` of `{image.name}` is not in this playbook, and {path} does not exist",
@@ -214,6 +215,12 @@ def _earlier_bases(tree: TreeSpec, kernel: Kernel) -> dict[str, Path]:
                 )
             found[name] = path
     return found
+
+
+def _base_artifact(tree: TreeSpec, image: ImageSpec, base: str, kernel: Kernel) -> str:
+    """The artifact of a base that is not in this playbook; an overlay may have the old variable that names it."""
+    given = legacy.artifact_name("base", image.variables, Renderer(image.variables), image.document)
+    return given or names.base(base, tree.settings.debootstrap_release, kernel.release)
 
 
 def _base_hint(name: str, built: Sequence[str]) -> str:
