@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ class _Watch:
             case peer.AgentSeen(mac):
                 self._reach("agent", mac)
             case peer.TaskGiven():
-                self._reach("task", self._request.command)
+                self._reach("task", textwrap.shorten(self._request.command, 60))
             case peer.ResultPosted(tasks):
                 self._reach("result", _summary(tasks[-1]))
                 return tasks[-1]
