@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,17 +30,22 @@ def mounted(
 @contextmanager
 def overlay(lower: Sequence[Path], upper: Path | None, work: Path, target: Path) -> Iterator[Path]:
     """The merged view of `lower` (bottom first) and, if given, a writable `upper`."""
-    layers = ":".join(str(path) for path in reversed(lower))
+    layers = ":".join(map(_option, reversed(lower)))
     data = f"lowerdir={layers},{_OVERLAY_OPTIONS}"
     if upper is not None:
         work.mkdir(parents=True, exist_ok=True)
-        data += f",upperdir={upper},workdir={work}"
+        data += f",upperdir={_option(upper)},workdir={_option(work)}"
     elif len(lower) == 1:
         with mounted(str(lower[0]), target, flags=MountFlag.BIND):
             yield target
         return
     with mounted("overlay", target, "overlay", data=data):
         yield target
+
+
+def _option(path: Path) -> str:
+    """A path in an overlay's mount options: what separates options and layers is escaped."""
+    return re.sub(r"([\\:,])", r"\\\1", str(path))
 
 
 @contextmanager

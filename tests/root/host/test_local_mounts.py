@@ -39,6 +39,17 @@ def test_last_layer_is_on_top_and_changes_go_to_the_upper(machine: LocalMachine,
     assert (tmp_path / "a/one").exists()
 
 
+def test_paths_may_hold_what_mount_options_are_separated_by(machine: LocalMachine, tmp_path: Path) -> None:
+    odd = tmp_path / "a:b,c\\d e"
+    for name in ("one", "two", "upper"):
+        (odd / name).mkdir(parents=True)
+        (odd / name / name).touch()
+    with machine.overlay([odd / "one", odd / "two"], odd / "upper") as merged:
+        (merged / "new").touch()
+        assert sorted(os.listdir(merged)) == ["new", "one", "two", "upper"]
+    assert sorted(os.listdir(odd / "upper")) == ["new", "upper"]
+
+
 @pytest.mark.parametrize("names", [["a", "b"], ["a"]])
 def test_view_without_an_upper_shows_all_layers(machine: LocalMachine, tmp_path: Path, names: list[str]) -> None:
     with machine.overlay([tmp_path / name for name in names]) as merged:
