@@ -15,7 +15,7 @@ import pytest
 
 from imagebuilder.host.files import copy_if_missing, locked, publish, publish_text, remove_tree, size_of, sweep
 
-SIZE = 4 << 20
+SIZE = 1 << 20
 
 
 def test_reader_sees_the_old_file_or_the_new_one_and_nothing_between(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_reader_sees_the_old_file_or_the_new_one_and_nothing_between(tmp_path: P
 
     reader = threading.Thread(target=read)
     reader.start()
-    for number in range(20):
+    for number in range(8):
         publish(sources[number % 2], target)
     done.set()
     reader.join()
