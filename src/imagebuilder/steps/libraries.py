@@ -29,7 +29,7 @@ def closure(root: Path, programs: Iterable[str]) -> dict[PurePosixPath, Path]:
     while waiting:
         place = waiting.pop()
         if merged(place) not in found:
-            found[merged(place)] = file = _inside(root, place)
+            found[merged(place)] = file = _file(root, place)
             waiting += _needs(root, place, file.read_bytes())
     return dict(sorted(found.items()))
 
@@ -43,7 +43,7 @@ def _program(root: Path, name: str) -> PurePosixPath:
     relative = name.lstrip("/")
     choices = [relative] if "/" in name else [f"{folder}/{name}" for folder in _PROGRAM_FOLDERS]
     for choice in choices:
-        if _inside(root, PurePosixPath(choice)).is_file():
+        if _file(root, PurePosixPath(choice)).is_file():
             return PurePosixPath(choice)
     raise UserError(
         f"there is no program `{name}` to put into the initrd",
@@ -73,6 +73,12 @@ def _library(root: Path, user: PurePosixPath, library: str, own: list[str]) -> P
         f"`/{user}` needs the library `{library}`, which no package of the initrd brings",
         hint="`include_packages:` of the initrd names packages to take programs and libraries from",
     )
+
+
+def _file(root: Path, place: PurePosixPath) -> Path:
+    """The file of a path; newer suites bring /lib64/ld-linux and the like below /usr only."""
+    file = _inside(root, place)
+    return file if file.exists() else _inside(root, merged(place))
 
 
 def _inside(root: Path, place: PurePosixPath) -> Path:

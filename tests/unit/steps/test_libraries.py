@@ -97,3 +97,9 @@ def test_this_machines_programs_get_what_its_own_loader_would_load() -> None:
         loaded = {Path(word).resolve() for line in lines for word in line.split() if word.startswith("/")}
         ours = {file.resolve() for file in libraries.closure(Path("/"), [program]).values()}
         assert ours == {*loaded, Path(program).resolve()}
+
+
+def test_loader_is_found_where_packages_have_it_below_usr_only(tmp_path: Path) -> None:
+    _put(tmp_path, "usr/bin/tool", elf_program([], interpreter="/lib64/ld-linux-x86-64.so.2"))
+    _put(tmp_path, "usr/lib64/ld-linux-x86-64.so.2", elf_program([]))
+    assert set(_closure(tmp_path, "/bin/tool")) == {"usr/bin/tool", "usr/lib64/ld-linux-x86-64.so.2"}
