@@ -193,9 +193,11 @@ def _provisioner(
     root: Path, entry: Entry, config: Mapping[str, Any], renderer: Renderer, document: Document
 ) -> Provisioner | None:
     value = entry.provisioner or config.get("provisioner")
-    location = entry.location if entry.provisioner else document.at("provisioner")
     if value is None:
         return None
+    if entry.provisioner:
+        document = Document(entry.location.file, None, {(): entry.location.line})
+    location = document.at("provisioner")
     name = renderer.value(value, document, ("provisioner",))
     role = root / str(name)
     if not role.is_relative_to(root):

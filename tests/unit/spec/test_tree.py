@@ -13,6 +13,7 @@ from imagebuilder.spec.config import OverlayKeys
 from imagebuilder.spec.tree import TreeSpec, load_image
 
 ROLE = "roles/overlay/provision_x"
+QUOTED = "'roles/{{ nothing }}'"
 TASKS = {f"{ROLE}/tasks/main.yml": "[]"}
 
 
@@ -144,6 +145,12 @@ WRONG: tuple[tuple[str, dict[str, str], str, str], ...] = (
         {"vars/x.yml": "provisioner: /etc"},
         "vars/x.yml:1: the provisioner `/etc` is not in this tree",
         "",
+    ),
+    (
+        "role of the entry undefined",
+        {"all.yml": f"\n{_overlay('x', provisioner=QUOTED)}", "vars/x.yml": "image:"},
+        "all.yml:2: `roles/{{ nothing }}` cannot be rendered: 'nothing' is undefined",
+        "group_vars/on_imagebuild",
     ),
     (
         "vendor's file missing",
