@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,39 +22,40 @@ TREE = {
 }
 
 
-def test_build_without_root_says_so_and_touches_nothing(tmp_path: Path) -> None:
-    write_tree(tmp_path / "tree", TREE)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+@pytest.fixture
+def common() -> Iterator[Path]:
+    """A folder that anybody may look into; pytest's own are its user's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+def _build_as_nobody(folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = [*NOBODY, PROGRAM, "build", folder / "tree", "--cache", folder / "cache"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+
+
+def test_build_without_root_says_so_and_touches_nothing(common: Path) -> None:
+    write_tree(common / "tree", TREE)
     before = Path("/proc/self/mounts").read_text()
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    done = subprocess.run(
-        [*nobody, PROGRAM, "build", tmp_path / "tree", "--cache", tmp_path / "cache"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
+    done = _build_as_nobody(common)
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "error: `imagebuilder build` needs root: it mounts overlays and runs programs in a chroot",
         "hint: run `sudo imagebuilder build ...`",
     ]
-    assert os.listdir(tmp_path) == ["tree"]
+    assert os.listdir(common) == ["tree"]
     assert Path("/proc/self/mounts").read_text() == before
 
 
-def test_wrong_tree_is_told_to_anybody(tmp_path: Path) -> None:
-    write_tree(tmp_path / "tree", {**TREE, "vars/x.yml": "image: {packges: [less]}\n"})
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    done = subprocess.run(
-        [*nobody, PROGRAM, "build", tmp_path / "tree"], capture_output=True, text=True, check=False, cwd="/"
-    )
+def test_wrong_tree_is_told_to_anybody(common: Path) -> None:
+    write_tree(common / "tree", {**TREE, "vars/x.yml": "image: {packges: [less]}\n"})
+    done = _build_as_nobody(common)
     assert done.returncode == 2
-    assert f"error: {tmp_path}/tree/vars/x.yml:1: unknown key `packges`" in done.stderr
+    assert f"error: {common}/tree/vars/x.yml:1: unknown key `packges`" in done.stderr
 
 
 ELSEWHERE = f"{{tree}}/builds/elsewhere.bookworm.{KERNEL}.squashfs.img does not exist"
