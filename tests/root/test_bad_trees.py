@@ -34,7 +34,7 @@ def common() -> Iterator[Path]:
 
 
 def _build_as_nobody(folder: Path) -> subprocess.CompletedProcess[str]:
-    argv = [*NOBODY, PROGRAM, "build", folder / "tree", "--cache", folder / "cache"]
+    argv: list[str | Path] = [*NOBODY, PROGRAM, "build", folder / "tree", "--cache", folder / "cache"]
     return subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
 
 
