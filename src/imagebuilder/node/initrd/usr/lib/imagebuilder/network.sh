@@ -63,6 +63,7 @@ with_link() { # NIC...
 # eth0 (52:54:00:12:34:56, virtio_net, link) eth1 (52:54:00:12:34:57, e1000e, no link)
 describe_nics() {
     local name driver
+    [ "$(nics)" ] || printf none
     for name in $(nics); do
         driver=$(readlink "/sys/class/net/$name/device/driver")
         printf '%s (%s, %s, ' "$name" "$(cat "/sys/class/net/$name/address")" "${driver##*/}"
