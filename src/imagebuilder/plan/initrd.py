@@ -21,18 +21,11 @@ from imagebuilder.steps.kernel import Kernel, vmlinuz
 from imagebuilder.steps.modules import Modules, profile
 from imagebuilder.steps.provision import Provision
 
-USERLAND_PACKAGES = ("busybox", "zstd")
-"""What our part of the initrd runs on; their dependencies bring the libraries."""
-
-PROGRAMS = ("zstd",)
-"""What /init calls beside busybox: overlays may be compressed with it."""
+USERLAND_PACKAGES = ("busybox-static",)
+"""What our part of the initrd runs on. Statically linked, it starts its applets without loading anything."""
 
 FIRMWARE_PACKAGES = tuple(
-    f"firmware-{name}"
-    for name in (
-        *("bnx2", "bnx2x", "cavium", "intel-misc", "linux-free", "misc-nonfree"),
-        *("myricom", "netronome", "netxen", "qlogic", "realtek"),
-    )
+    f"firmware-{name}" for name in ("bnx2", "bnx2x", "intel-misc", "linux-free", "misc-nonfree", "qlogic", "realtek")
 )
 """Where the firmware of network cards is looked for; a suite may lack some of these."""
 
@@ -56,7 +49,7 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
     release = packages.kernel.release
     kernel = builder.add(f"kernel {release}: unpack", Kernel(release, packages.kernel.debs))
     modules = Modules(release, profile(keys.profile), keys.modules, packages.firmware)
-    programs = InitramfsTree(Source.of(_NODE_FILES), packages.userland, (*PROGRAMS, *keys.include_binaries))
+    programs = InitramfsTree(Source.of(_NODE_FILES), packages.userland, keys.include_binaries)
     layers = [
         builder.add(f"{image.name}: modules", modules, kernel=(kernel,)),
         builder.add(f"{image.name}: programs", programs),
