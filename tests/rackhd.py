@@ -23,6 +23,7 @@ var http = require('http'), transport = 'tcp',
     port = '{port}',
     tasksPath = '/api/current/tasks/{node}',
     MAX_BUFFER = 5000 * 1024;
+http.request({{ hostname: server, port: port, path: tasksPath }});
 process.exit(1);
 """
 """The lines of the rendered script that say something, in their 2015 form."""
