@@ -80,8 +80,9 @@ def built_images(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) 
 
 @pytest.fixture(scope="session")
 def base_tree(tmp_path_factory: pytest.TempPathFactory, built_images: Path) -> Path:
-    """The default tree's base as a folder: bookworm with systemd and without Python."""
+    """The default tree's base as a folder: bookworm with systemd, without Python and, for roles' sake, without sudo."""
     tree = tmp_path_factory.mktemp("base") / "tree"
     (image,) = built_images.glob("base.*.squashfs.img")
     subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-dest", tree, image], check=True)
+    (tree / "usr/bin/sudo").unlink()
     return tree

@@ -18,6 +18,8 @@ from typing import Any
 from builds import Site, write_tree
 
 KERNEL = "6.1.0-1-amd64"
+DATE = "Mon, 03 Jun 2024 00:00:00 +0000"
+"""Of the Release files: long before the packages of Debian's that the mirror offers."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
 COMPONENTS = ("main", "non-free-firmware")
@@ -116,7 +118,7 @@ def write_suite(archive: Path, suite: str, packages: Iterable[Package], **fields
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         listing.append(f" {hashlib.sha256(text.encode()).hexdigest()} {len(text.encode())} {name}")
-    head = {"Suite": suite, "Codename": suite, "Date": "Mon, 03 Jun 2024 00:00:00 UTC", **fields}
+    head = {"Suite": suite, "Codename": suite, "Date": DATE, **fields}
     head |= {"Architectures": "amd64", "Components": " ".join(COMPONENTS)}
     return "".join(f"{key}: {value}\n" for key, value in head.items()) + "SHA256:\n" + "\n".join(listing) + "\n"
 
