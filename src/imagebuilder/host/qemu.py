@@ -27,10 +27,14 @@ _EMULATED_CPU = "max,-erms,-fsrm,-la57"
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """A virtio network card on a user-mode network of its own; `capture` is a pcap file to write."""
+    """A virtio network card on a user-mode network of its own.
+
+    `slot` is its place on the PCI bus, in whose order Linux finds cards; `capture` a pcap file to write.
+    """
 
     mac: str
     network: str = _USER_NETWORK
+    slot: int | None = None
     capture: Path | None = None
 
 
@@ -114,6 +118,8 @@ def _start(start: DirectKernel | NetworkBoot) -> tuple[str, ...]:
 def _card(guest: Guest, number: int, nic: Nic) -> Iterator[str]:
     backend = f"user,id=net{number},net={nic.network}"
     device = f"virtio-net-pci,netdev=net{number},mac={nic.mac}"
+    if nic.slot is not None:
+        device += f",addr={nic.slot}"
     if isinstance(guest.start, NetworkBoot) and number == 0:
         backend += f",tftp={_escaped(guest.start.tftp)},bootfile={_escaped(guest.start.file)}"
         device += ",bootindex=0"  # with its ROM, which is iPXE for BIOS and UEFI
@@ -148,10 +154,10 @@ class RunningGuest:
         return self._process.wait()
 
     def stop(self) -> str:
-        """End the guest if it still runs; returns what QEMU itself said."""
+        """End the guest if it still runs; returns what QEMU itself said, once."""
         self._process.kill()
         self._process.wait()
-        if self._process.stderr is None:
+        if self._process.stderr is None or self._process.stderr.closed:
             return ""
         with self._process.stderr as stderr, _pipe(self._process.stdout):
             return stderr.read().decode(errors="replace").strip()

@@ -44,9 +44,10 @@ def test_a_network_boot_has_tftp_and_a_card_with_its_rom_and_no_kernel() -> None
 
 
 def test_each_card_has_a_network_of_its_own_and_may_be_listened_to() -> None:
-    nics = (Nic("a", capture=Path("/x,y.pcap")), Nic("b", network="10.0.3.0/24"))
+    nics = (Nic("a", capture=Path("/x,y.pcap")), Nic("b", network="10.0.3.0/24", slot=5))
     words = argv(_guest(nics=nics))
     assert _values(words, "-netdev") == ["user,id=net0,net=10.0.2.0/24", "user,id=net1,net=10.0.3.0/24"]
+    assert _values(words, "-device")[1] == "virtio-net-pci,netdev=net1,mac=b,addr=5,romfile="
     assert _values(words, "-object") == ["filter-dump,id=dump0,netdev=net0,file=/x,,y.pcap"]
 
 

@@ -1,0 +1,119 @@
+"""The nodes that the boot tests ask: all that the selected tests want are booted once, two side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from imagebuilder.boot.artifacts import Artifacts, Selection, select
+from imagebuilder.boot.session import MAC, Boot, Machine, Outcome, boot
+from imagebuilder.errors import BootError
+from imagebuilder.host.qemu import Nic
+from nodes import EMULATED, INSPECT, SyslogServer, boot_verb
+
+DECOY = Nic("52:54:00:00:00:99", network="10.0.3.0/24", slot=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where nodes are booted from and where they leave their traces."""
+
+    artifacts: Artifacts
+    folder: Path
+    syslog: SyslogServer
+
+    def boot(self, name: str, request: Callable[[Boot], Boot] = lambda it: it) -> Outcome:
+        """Boot the discovery overlay as `request` changes it."""
+        plain = Boot(self.artifacts, self.folder / f"{name}.log", EMULATED, command=INSPECT)
+        return boot(request(plain), lambda event: print(name, event, flush=True))
+
+
+def _two_cards(site: Site) -> Outcome:
+    machine = replace(EMULATED, nics=(Nic(MAC, slot=8), DECOY))
+    syslog = f"SYSLOGSERVER=10.0.2.2:{site.syslog.port}"
+    return site.boot("two_cards", lambda it: replace(it, machine=machine, arguments=syslog))
+
+
+def _static_uefi(site: Site) -> Outcome:
+    machine = Machine(nics=(Nic(MAC, capture=site.folder / "static.pcap"),), uefi=True, accelerator="tcg")
+    address = "ip=10.0.2.77::10.0.2.2:255.255.255.0::eth0::10.0.2.3"
+    bare = replace(site.artifacts, overlays=())
+    return site.boot("static", lambda it: replace(it, artifacts=bare, machine=machine, arguments=address))
+
+
+def _pxe_metal(site: Site) -> Outcome:
+    names = [path.name for path in site.artifacts.folder.glob("vmlinuz-*-amd64")]
+    (release,) = (name.removeprefix("vmlinuz-") for name in names if "cloud" not in name)
+    metal = select(site.artifacts.folder, Selection(overlays=("discovery",), kernel=release))
+    return site.boot("pxe", lambda it: replace(it, artifacts=metal, pxe=True))
+
+
+def _pxe_uefi_verb(site: Site) -> CompletedProcess[str]:
+    log = site.folder / "verb.log"
+    return boot_verb("--builds", site.artifacts.folder, "--pxe", "--uefi", "--json", "--log", log, "--command", INSPECT)
+
+
+def _reset(site: Site) -> BootError:
+    order = "/usr/lib/on-imagebuilder/power cycle"
+    with pytest.raises(BootError) as caught:
+        site.boot("reset", lambda it: replace(it, command=order))
+    return caught.value
+
+
+SCENARIOS: dict[str, Callable[[Site], Any]] = {
+    "two_cards": _two_cards,
+    "static_uefi": _static_uefi,
+    "pxe_metal": _pxe_metal,
+    "pxe_uefi_verb": _pxe_uefi_verb,
+    "reset": _reset,
+}
+
+
+@pytest.fixture(scope="session")
+def site(built_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    syslog = SyslogServer()
+    yield Site(select(built_images, Selection(overlays=("discovery",))), tmp_path_factory.mktemp("nodes"), syslog)
+    syslog.close()
+
+
+@pytest.fixture(scope="session")
+def nodes(site: Site, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Any]]]:
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield {name: pool.submit(start, site) for name, start in SCENARIOS.items() if name in wanted}
+
+
+@pytest.fixture(scope="session")
+def two_cards(nodes: dict[str, Future[Outcome]]) -> Outcome:
+    """Direct kernel start; the card to boot from comes second on the bus, the first has a DHCP server too."""
+    return nodes["two_cards"].result()
+
+
+@pytest.fixture(scope="session")
+def static_uefi(nodes: dict[str, Future[Outcome]]) -> Outcome:
+    """UEFI, direct kernel start, the base alone, a fixed address."""
+    return nodes["static_uefi"].result()
+
+
+@pytest.fixture(scope="session")
+def pxe_metal(nodes: dict[str, Future[Outcome]]) -> Outcome:
+    """BIOS, network boot, the kernel and initrd for real machines."""
+    return nodes["pxe_metal"].result()
+
+
+@pytest.fixture(scope="session")
+def pxe_uefi_verb(nodes: dict[str, Future[CompletedProcess[str]]]) -> CompletedProcess[str]:
+    """UEFI, network boot, by the command line."""
+    return nodes["pxe_uefi_verb"].result()
+
+
+@pytest.fixture(scope="session")
+def reset(nodes: dict[str, Future[BootError]]) -> BootError:
+    """A node whose task resets it."""
+    return nodes["reset"].result()
