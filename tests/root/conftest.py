@@ -61,15 +61,20 @@ def mirror_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def two_at_once(
     tmp_path_factory: pytest.TempPathFactory, mirror: Mirror, mirror_cache: Path
-) -> tuple[Site, list[Ended]]:
-    """The small tree, built by two programs at the same time from an empty package cache, and how both ended."""
+) -> tuple[Site, list[Ended], list[str]]:
+    """The small tree, built by two programs at the same time from an empty package cache: how both ended.
+
+    Last come the paths that they asked of the mirror, which other tests ask later as well.
+    """
+    before = len(mirror.server.asked)
     site = mirror.site(tmp_path_factory.mktemp("small"), mirror_cache)
     with ThreadPoolExecutor() as pool:
-        return site, list(pool.map(lambda _: site.run(), range(2)))
+        ended = list(pool.map(lambda _: site.run(), range(2)))
+    return site, ended, mirror.server.asked[before:]
 
 
 @pytest.fixture(scope="session")
-def small_images(two_at_once: tuple[Site, list[Ended]]) -> Path:
+def small_images(two_at_once: tuple[Site, list[Ended], list[str]]) -> Path:
     """The artifact folder of an undisturbed build of the small tree."""
-    site, _ = two_at_once
+    site, _, _ = two_at_once
     return site.builds
