@@ -84,18 +84,19 @@ def test_build_that_is_stopped_at_any_moment_leaves_nothing_and_the_next_succeed
         arguments, limit = BUILDS[what]
         limit = limit or _duration(site, arguments)
         moments = random.Random(f"{seed} {what}")
-        hits = 0
-        for round in range(KILLS):
+        hits = rounds = 0
+        while hits < KILLS:
+            rounds += 1
+            assert rounds <= 3 * KILLS, f"{hits} of {rounds} came in time"  # a build may be quicker than it was
             for deb in mirror_cache.glob("archives/sandwich_*"):
                 deb.unlink(missing_ok=True)  # so that fetching is disturbed as well
-            hits += _stop(site, (*arguments, "-e", f"marker={round}"), number, moments.uniform(0, limit))
+            hits += _stop(site, (*arguments, "-e", f"marker={rounds}"), number, moments.uniform(0, limit))
             _nothing_is_left(site, set(undisturbed))
-        return hits
+        return rounds
 
     with ThreadPoolExecutor() as pool:
-        hits = dict(zip(BUILDS, pool.map(disturb, BUILDS), strict=True))
-    print(f"stopped while they ran: {hits}")
-    assert all(count > KILLS // 2 for count in hits.values())
+        rounds = dict(zip(BUILDS, pool.map(disturb, BUILDS), strict=True))
+    print(f"builds that were started for {KILLS} stops: {rounds}")
     site = mirror.site(tmp_path / "overlay", mirror_cache)
     site.build(*OVERLAY)
     assert artifacts(site.builds) == undisturbed

@@ -17,6 +17,7 @@ from imagebuilder.steps.packages import InstallPackages
 
 _CLEAN = Path(__file__).parents[1] / "steps" / "clean.txt"
 _EXCLUDES = Path(__file__).with_name("excludes.txt")
+_PREPARE = "/usr/lib/on-imagebuilder/prepare-image"
 _NODE_FILES = Path(__file__).parents[1] / "node" / "rootfs"
 
 
@@ -31,6 +32,7 @@ def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tup
         actions.append(InstallPackages(requests, debs, packages.install))
     if isinstance(keys, BaseKeys) and keys.agent:
         actions.append(CopyFiles((FileCopy("/", Source.of(_NODE_FILES)),)))
+        actions.append(RunCommands((_PREPARE,)))
     if keys.files:
         actions.append(CopyFiles(tuple(_file(tree, image, i, f) for i, f in enumerate(keys.files))))
     if keys.run:
