@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from builds import PROGRAM
 from imagebuilder.boot.artifacts import Artifacts, Selection, select
 from imagebuilder.boot.session import MAC, Boot, Machine, Outcome, boot
 from imagebuilder.errors import BootError
 from imagebuilder.host.qemu import Nic
-from nodes import EMULATED, INSPECT, SyslogServer, boot_verb
+from nodes import EMULATED, INSPECT, SyslogServer, Terminal, boot_verb
 
 DECOY = Nic("52:54:00:00:00:99", network="10.0.3.0/24", slot=4)
 
@@ -66,12 +68,24 @@ def _reset(site: Site) -> BootError:
     return caught.value
 
 
+def _shell(site: Site) -> tuple[int, bytes]:
+    options = ("--accel", "tcg", "--builds", site.artifacts.folder, "--log", site.folder / "shell.log")
+    argv = [PROGRAM, "boot", "--shell", *options]
+    with closing(Terminal(argv)) as terminal:
+        terminal.until(rb"root@monorail-micro:~# ")
+        terminal.type(b"echo $((6 * 7)) $(id -un)\r")
+        shown = terminal.until(rb"\d+ root\r")
+        terminal.type(b"\x01x")
+        return terminal.wait(), shown
+
+
 SCENARIOS: dict[str, Callable[[Site], Any]] = {
     "two_cards": _two_cards,
     "static_uefi": _static_uefi,
     "pxe_metal": _pxe_metal,
     "pxe_uefi_verb": _pxe_uefi_verb,
     "reset": _reset,
+    "shell": _shell,
 }
 
 
@@ -117,3 +131,9 @@ def pxe_uefi_verb(nodes: dict[str, Future[CompletedProcess[str]]]) -> CompletedP
 def reset(nodes: dict[str, Future[BootError]]) -> BootError:
     """A node whose task resets it."""
     return nodes["reset"].result()
+
+
+@pytest.fixture(scope="session")
+def shell(nodes: dict[str, Future[tuple[int, bytes]]]) -> tuple[int, bytes]:
+    """The verb's exit status after a dialog with the shell on the console, and what the shell said."""
+    return nodes["shell"].result()

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from boot.conftest import Site
-from builds import PROGRAM
 from imagebuilder.boot import phases
 from imagebuilder.boot.phases import PhaseReached
 from imagebuilder.boot.session import Boot, Machine, boot, choose_accelerator
 from imagebuilder.errors import BootError
 from imagebuilder.events import Note
 from imagebuilder.host import probe
-from nodes import EMULATED, Terminal, boot_verb
+from nodes import EMULATED, boot_verb
 
 pytestmark = pytest.mark.boot
 
@@ -91,22 +90,8 @@ def test_the_verb_fails_with_the_last_lines_and_the_log(site: Site, tmp_path: Pa
     assert f"hint: the whole console is in `{log}`" in done.stderr
 
 
-def test_the_verb_says_what_an_artifact_folder_lacks(tmp_path: Path) -> None:
-    done = boot_verb("--builds", tmp_path)
-    assert done.returncode == 2
-    assert "has no kernel with an initrd" in done.stderr
-
-
-def test_a_shell_on_the_console_is_roots_and_can_be_left(site: Site, tmp_path: Path) -> None:
-    log = tmp_path / "console.log"
-    argv = [PROGRAM, *(["boot", "--accel", "tcg", "--shell", "--builds"]), site.artifacts.folder, "--log", log]
-    terminal = Terminal(argv)
-    try:
-        terminal.until(rb"root@monorail-micro:~# ")
-        terminal.type(b"echo $((6 * 7)) $(id -un)\r")
-        terminal.until(rb"42 root")
-        terminal.type(b"\x01x")
-        assert terminal.wait() == 0
-    finally:
-        terminal.close()
-    assert b"42 root" in log.read_bytes()
+def test_the_shell_on_the_console_is_roots_and_can_be_left(site: Site, shell: tuple[int, bytes]) -> None:
+    status, shown = shell
+    assert status == 0
+    assert b"42 root" in shown
+    assert b"42 root" in (site.folder / "shell.log").read_bytes()

@@ -25,6 +25,7 @@ from imagebuilder.host import clock, probe, qemu
 MAC = "52:54:00:00:00:01"
 _HERE = Path(__file__).parent
 _SHELL = "shell-on-console.sh"
+_NOTHING = "imagebuilder-boot"
 _FIRMWARE = tuple(Path("/usr/share/OVMF") / name for name in ("OVMF_{}_4M.fd", "OVMF_{}.fd"))
 _STARTS = 3
 _TICK = 0.1  # seconds; how late a phase seen at the server may be noticed
@@ -69,6 +70,19 @@ class Outcome:
         """Seconds from the kernel's start to the result."""
         kernel = next((phase.seconds for phase in self.phases if phase.name == "kernel"), 0.0)
         return self.phases[-1].seconds - kernel
+
+
+def failure(task: Mapping[str, Any]) -> str:
+    """How a task that came back ended, in words; "" if it ended well."""
+    match task.get("error"):
+        case None:
+            return ""
+        case {"signal": str(signal)}:
+            return signal
+        case {"code": code}:
+            return f"exit status {code}"
+        case other:
+            return str(other)
 
 
 class _HungEarly(BootError):
@@ -154,7 +168,7 @@ class _Watch:
             case peer.TaskGiven():
                 self._reach("task", textwrap.shorten(self._request.command, 60))
             case peer.ResultPosted(tasks):
-                self._reach("result", _summary(tasks[-1]))
+                self._reach("result", failure(tasks[-1]) or "done")
                 return tasks[-1]
         return None
 
@@ -207,14 +221,14 @@ def _guest(
 
 
 def _content(request: Boot, port: int, *, interactive: bool) -> peer.Content:
-    task: dict[str, Any] = {"cmd": request.command}
-    if interactive:
-        task = {"cmd": f"./{_SHELL}", "downloadUrl": f"http://{qemu.HOST_ADDRESS}:{port}/{_SHELL}"}
+    # A task that fails carries its words only if it had a download: so each has one.
+    name, document = (_SHELL, (_HERE / _SHELL).read_bytes()) if interactive else (_NOTHING, b"")
+    command = f"./{_SHELL}" if interactive else request.command
     return peer.Content(
         folder=request.artifacts.folder,
-        documents={f"/{_SHELL}": (_HERE / _SHELL).read_bytes()},
+        documents={f"/{name}": document},
         macs=frozenset(nic.mac for nic in request.machine.nics),
-        tasks=(task,),
+        tasks=({"cmd": command, "downloadUrl": f"http://{qemu.HOST_ADDRESS}:{port}/{name}"},),
     )
 
 
@@ -238,8 +252,3 @@ def _uefi(scratch: Path) -> qemu.Uefi:
         if code.exists() and variables.exists():
             return qemu.Uefi(code, Path(shutil.copyfile(variables, scratch / "variables.fd")))
     raise MissingToolError("there is no UEFI firmware for QEMU on this machine", hint="apt-get install ovmf")
-
-
-def _summary(task: Mapping[str, Any]) -> str:
-    error = task.get("error")
-    return "done" if error is None else f"failed: {error}"

@@ -92,6 +92,8 @@ def _request(arguments: argparse.Namespace) -> Boot:
 
 
 def _conclude(request: Boot, outcome: Outcome, *, as_json: bool) -> int:
+    from imagebuilder.boot.session import failure
+
     if as_json:
         values = {**dataclasses.asdict(outcome), "from_kernel": outcome.from_kernel, "log": str(request.log)}
         print(json.dumps(values))
@@ -99,11 +101,9 @@ def _conclude(request: Boot, outcome: Outcome, *, as_json: bool) -> int:
         sys.stdout.write(str(outcome.task.get("stdout", "")))
     hung = f", after {outcome.hung_starts} starts that hung before /init" if outcome.hung_starts else ""
     _say(f"kernel start to result: {outcome.from_kernel:.1f} s ({outcome.accelerator}){hung}")
-    error = outcome.task.get("error")
-    if error is None:
-        return 0
-    how = f"exit status {error.get('code')}" if isinstance(error, dict) else str(error)
-    raise BootError(f"the node ran `{request.command}`: {how}", detail=str(outcome.task.get("stderr", "")))
+    if how := failure(outcome.task):
+        raise BootError(f"the node ran `{request.command}`: {how}", detail=str(outcome.task.get("stderr", "")))
+    return 0
 
 
 def _print_progress(event: PhaseReached | Note) -> None:
