@@ -59,15 +59,13 @@ def mirror_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def two_at_once(
-    tmp_path_factory: pytest.TempPathFactory, mirror: Mirror, mirror_cache: Path
-) -> tuple[Site, list[Ended], list[str]]:
+def two_at_once(tmp_path_factory: pytest.TempPathFactory, mirror: Mirror) -> tuple[Site, list[Ended], list[str]]:
     """The small tree, built by two programs at the same time from an empty package cache: how both ended.
 
     Last come the paths that they asked of the mirror, which other tests ask later as well.
     """
     before = len(mirror.server.asked)
-    site = mirror.site(tmp_path_factory.mktemp("small"), mirror_cache)
+    site = mirror.site(tmp_path_factory.mktemp("small"), tmp_path_factory.mktemp("empty-cache"))
     with ThreadPoolExecutor() as pool:
         ended = list(pool.map(lambda _: site.run(), range(2)))
     return site, ended, mirror.server.asked[before:]

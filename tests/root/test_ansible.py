@@ -150,7 +150,7 @@ def test_a_role_uses_every_module_that_images_need(everything: tuple[Build, Path
     assert "crew:x:4242:" in (changed / "etc/group").read_text()
     assert "sailor:x:4242:4242::/home/sailor:/bin/sh" in (changed / "etc/passwd").read_text()
     assert (changed / "etc/systemd/system/multi-user.target.wants/lookout.service").is_symlink()
-    assert os.readlink(changed / "etc/systemd/system/apt-daily.timer") == "/dev/null"
+    assert os.readlink(changed / "etc/systemd/system/rc-local.service") == "/dev/null"
     assert (changed / "opt/uploads/cargo").read_bytes() == CARGO
     assert (changed / "etc/from-dependency").exists()
     assert (changed / "etc/from-handler").exists()
@@ -193,7 +193,7 @@ def test_nothing_of_the_build_stays_in_the_image(everything: tuple[Build, Path])
         "etc/plain",
         "etc/rendered",
         "etc/shelled",
-        "etc/systemd/system/apt-daily.timer",
+        "etc/systemd/system/rc-local.service",
         "etc/systemd/system/lookout.service",
         "etc/systemd/system/multi-user.target.wants/lookout.service",
         "etc/tree",

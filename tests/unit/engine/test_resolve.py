@@ -26,7 +26,7 @@ INDEX: Mapping[str, str] = {
     "linux-modules-6.8.0-31-generic": "",
     "usr-is-merged": "",
     **dict.fromkeys(
-        ("less", "lshw", "lsscsi", "pciutils", "busybox", "zstd", "python3", "sudo", "firmware-realtek"), ""
+        ("less", "lshw", "lsscsi", "pciutils", "busybox-static", "python3", "sudo", "firmware-realtek"), ""
     ),
 }
 """Name -> Depends."""
@@ -123,7 +123,7 @@ INITRD = "- import_playbook: common/initrd_wrapper.yml\n  vars: {config_file: va
 def test_initrd_has_userland_firmware_and_a_kernel(tmp_path: Path) -> None:
     files = {"all.yml": INITRD, "vars/initrd.yml": "image: {include_packages: [lsscsi]}"}
     packages = _resolve(tmp_path, files).images["initrd"]
-    assert {deb.name for deb in packages.userland} >= {"busybox", "lsscsi"}
+    assert {deb.name for deb in packages.userland} >= {"busybox-static", "lsscsi"}
     assert packages.firmware == (_deb("firmware-realtek"),)
     assert packages.kernel
     assert packages.kernel.release == KVER
@@ -244,4 +244,4 @@ def test_all_packages_are_fetched_once(tmp_path: Path) -> None:
     files = {**BOTH, "all.yml": BASE + OVERLAY + INITRD, "vars/initrd.yml": "image:"}
     names = [deb.name for deb in all_debs(_resolve(tmp_path, files))]
     assert names == sorted(set(names))
-    assert {"less", "lshw", "busybox", "firmware-realtek", f"linux-image-{KVER}"} <= set(names)
+    assert {"less", "lshw", "busybox-static", "firmware-realtek", f"linux-image-{KVER}"} <= set(names)
