@@ -66,6 +66,15 @@ def default_site(folder: Path, cache: Path) -> Site:
     return Site(tree, folder / "builds", cache)
 
 
+def fresh_cache(folder: Path, packages: Path) -> Path:
+    """A cache in which no step has been done yet, with the packages of another."""
+    folder.mkdir(parents=True)
+    for name in ("apt", "archives"):
+        (packages / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(packages / name)
+    return folder
+
+
 def write_tree(root: Path, files: Mapping[str, str]) -> None:
     """Write files by their path below `root`."""
     for name, text in files.items():

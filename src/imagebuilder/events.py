@@ -42,6 +42,14 @@ class Progress(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PartFinished(Event):
+    """Something within a running step ended after `seconds`: an action, an Ansible task."""
+
+    part: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class OutputLine(Event):
     """One line that a tool printed; shown with `--verbose`, kept for the error message."""
 

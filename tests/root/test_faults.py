@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builds import SUMS, Site, artifacts, digest_of, listed, traces
+from builds import SUMS, Site, artifacts, digest_of, fresh_cache, listed, traces
 from mirror import Mirror
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.timeout(600)]
@@ -70,6 +70,13 @@ def _nothing_is_left(site: Site, artifact_names: set[str]) -> None:
         assert digest_of(site.builds / name) == digest
 
 
+def _nothing_unfinished_is_left(site: Site) -> None:
+    for folder in ("trees/work", "store/incoming"):
+        assert [path.name for path in (site.cache / folder).iterdir()] == ["lock"]
+    for blob in (site.cache / "store/blobs/sha256").iterdir():
+        assert digest_of(blob) == blob.name
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_build_that_is_stopped_at_any_moment_leaves_nothing_and_the_next_succeeds(
     number: signal.Signals, tmp_path: Path, mirror: Mirror, mirror_cache: Path, small_images: Path
@@ -79,7 +86,7 @@ def test_build_that_is_stopped_at_any_moment_leaves_nothing_and_the_next_succeed
     undisturbed = artifacts(small_images)
 
     def disturb(what: str) -> int:
-        site = mirror.site(tmp_path / what, mirror_cache)
+        site = mirror.site(tmp_path / what, fresh_cache(tmp_path / f"{what}-cache", mirror_cache))
         shutil.copytree(small_images, site.builds)
         arguments, limit = BUILDS[what]
         limit = limit or _duration(site, arguments)
@@ -90,8 +97,11 @@ def test_build_that_is_stopped_at_any_moment_leaves_nothing_and_the_next_succeed
             assert rounds <= 3 * KILLS, f"{hits} of {rounds} came in time"  # a build may be quicker than it was
             for deb in mirror_cache.glob("archives/sandwich_*"):
                 deb.unlink(missing_ok=True)  # so that fetching is disturbed as well
+            shutil.rmtree(site.cache / "trees", ignore_errors=True)  # so that there is something to do
             hits += _stop(site, (*arguments, "-e", f"marker={rounds}"), number, moments.uniform(0, limit))
             _nothing_is_left(site, set(undisturbed))
+        site.build(*arguments, "-e", "marker=another")  # has something to do, and so tidies up
+        _nothing_unfinished_is_left(site)
         return rounds
 
     with ThreadPoolExecutor() as pool:

@@ -1,12 +1,13 @@
-"""A build root that is too small."""
+"""A build root that is too small, and a disk that is full."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builds import traces
+from builds import traces, write_tree
 from mirror import Mirror
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -15,11 +16,28 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 def test_full_build_root_is_named_with_the_variable_that_makes_it_larger(
     mirror: Mirror, tmp_path: Path, mirror_cache: Path
 ) -> None:
-    site = mirror.site(tmp_path, mirror_cache, "build_root_size: 20M\n")
+    site = mirror.site(tmp_path, mirror_cache, "build_root_size: 1M\n")
+    write_tree(site.tree, {"vars/extra.yml": "image: {run: ['head -c 9M /dev/urandom > /opt/much']}"})
     done = site.run()
     assert done.returncode == 1
-    assert "\nerror: base: bootstrap: " in done.stderr
+    assert "\nerror: extra: pack: " in done.stderr
     hint = "hint: the build root is full: give `build_root_size` in group_vars/on_imagebuild a larger size\n"
     assert done.stderr.endswith(hint)
+    assert not site.builds.exists()
+    assert not list(traces(str(tmp_path)))
+
+
+def test_full_disk_is_named_with_the_ways_out(mirror: Mirror, tmp_path: Path, mirror_cache: Path) -> None:
+    cache = tmp_path / "small-disk"
+    site = mirror.site(tmp_path / "tree", cache)
+    fill = f'mount -t tmpfs -o size=20M small "{cache}" && ln -s "{mirror_cache}/archives" "{cache}" && exec "$@"'
+    cache.mkdir()
+    in_small = ("unshare", "--mount", "--propagation", "private", "sh", "-c", fill, "sh")
+    done = replace(site, before=(*in_small, *site.before)).run()
+    assert done.returncode == 1
+    assert "\nerror: base: bootstrap: " in done.stderr
+    assert done.stderr.endswith(
+        f"hint: {cache} is full: `imagebuilder store gc` removes what nothing needs, `--cache DIR` takes another disk\n"
+    )
     assert not site.builds.exists()
     assert not list(traces(str(tmp_path)))

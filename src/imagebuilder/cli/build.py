@@ -48,7 +48,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         type=Path,
         default=Path("/var/cache/on-imagebuilder"),
         metavar="DIR",
-        help="where packages are kept (default: %(default)s)",
+        help="where packages and the outputs of steps are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="where artifacts are kept, an OCI image layout (default: CACHE/store)",
     )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
@@ -59,6 +65,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(arguments: argparse.Namespace) -> int:
     """Read the tree, then build it in a private namespace."""
     from imagebuilder.engine.build import Options, build, refuse_foreign
+    from imagebuilder.engine.cache import Cache
     from imagebuilder.host import tools
     from imagebuilder.host.namespace import require_root, run_private
     from imagebuilder.spec.tree import load_image, load_tree
@@ -73,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     require_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
-    options = Options(arguments.cache.resolve(), max(1, arguments.jobs), _epoch())
+    store = arguments.store.resolve() if arguments.store else None
+    options = Options(Cache(arguments.cache.resolve(), store), max(1, arguments.jobs), _epoch())
 
     def work() -> int:
         with progress(as_json=arguments.json, verbose=arguments.verbose) as report:

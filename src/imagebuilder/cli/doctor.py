@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuilder.errors import ImagebuilderError, MissingToolError
-from imagebuilder.host import command, probe, tools
+from imagebuilder.host import command, files, probe, tools
 from imagebuilder.host.tools import Tool
 
 _DEFAULT_VERBS = ("build", "boot")
@@ -88,7 +88,7 @@ def _examine_for_building() -> Iterator[Finding]:
     yield Finding("ok" if is_root else "missing", "root", "" if is_root else "run builds as root, or with sudo")
     yield _probed("overlayfs", probe.overlay)
     yield _probed("loop device", probe.loop_device)
-    yield _at_least("free space here", _free_space(Path.cwd()), _FREE_SPACE)
+    yield _at_least("free space here", files.free_bytes(Path.cwd()), _FREE_SPACE)
     yield _at_least("free memory", _free_memory(), _FREE_MEMORY)
 
 
@@ -123,12 +123,6 @@ def _at_least(name: str, amount: int, wanted: int) -> Finding:
     if amount >= wanted:
         return Finding("ok", name, shown)
     return Finding("missing", name, f"{shown}; a build takes up to {wanted >> 30} GiB")
-
-
-def _free_space(folder: Path) -> int:
-    """Bytes that may still be written to the filesystem of `folder`."""
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
 
 
 def _free_memory() -> int:

@@ -1,46 +1,53 @@
-"""The artifact folder: finished files under their names, and SHA256SUMS of all of them."""
+"""The artifact folder: a view of the store under the names of 2015, and SHA256SUMS of all of it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from imagebuilder import digest
 from imagebuilder.events import ArtifactPublished, Report
-from imagebuilder.host.files import locked, publish, publish_text, sweep
+from imagebuilder.host.files import link, locked, publish_text, sweep
 from imagebuilder.plan.model import Artifact
+from imagebuilder.store.layout import Blob, Layout
 
 SUMS = "SHA256SUMS"
 
 
-def publish_artifacts(
-    artifacts: tuple[Artifact, ...], outputs: Mapping[str, Path], folder: Path, report: Report
-) -> None:
-    """Put each artifact into `folder`, whole or not at all, and bring its SHA256SUMS up to date.
+def show_artifacts(blobs: Mapping[Artifact, Blob], layout: Layout, folder: Path, report: Report) -> None:
+    """Show each artifact in `folder`, whole or not at all, and bring its SHA256SUMS up to date.
 
     Whenever this is killed, what SHA256SUMS lists is what the files hold: one
     that is about to change is taken off the list first.
     """
-    found = {artifact: _found(artifact, outputs) for artifact in artifacts}
-    new = {artifact.name: digest.of_file(source) for artifact, source in found.items()}
+    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
         sweep(folder)
         old = read_sums(folder)
-        _write_sums(folder, {name: hex for name, hex in old.items() if new.get(name, hex) == hex})
-        for artifact, source in found.items():
-            publish(source, folder / artifact.name)
-            report(ArtifactPublished(artifact.image, artifact.name, source.stat().st_size, new[artifact.name]))
+        new = {artifact.name: blob.sha256 for artifact, blob in blobs.items()}
+        changed = {name for name, hex in new.items() if not _is_shown(layout, folder / name, hex)}
+        _write_sums(folder, {name: hex for name, hex in old.items() if name not in changed})
+        for artifact, blob in blobs.items():
+            if artifact.name in changed:
+                link(layout.path(blob.sha256), folder / artifact.name)
+            report(ArtifactPublished(artifact.image, artifact.name, blob.size, blob.sha256))
         _write_sums(folder, {**old, **new})
 
 
-def _found(artifact: Artifact, outputs: Mapping[str, Path]) -> Path:
-    output = outputs[artifact.step]
-    return output / artifact.member if artifact.member else output
+def _is_shown(layout: Layout, target: Path, sha256: str) -> bool:
+    """Whether the file is this blob: the very same, or one of equal content."""
+    try:
+        return os.path.samefile(target, layout.path(sha256)) or digest.of_file(target) == sha256
+    except FileNotFoundError:
+        return False
 
 
 def _write_sums(folder: Path, sums: Mapping[str, str]) -> None:
-    present = sorted((name, hex) for name, hex in sums.items() if (folder / name).is_file())
-    publish_text("".join(f"{hex}  {name}\n" for name, hex in present), folder / SUMS)
+    """Write the list, without what is not in the folder, unless it says so already."""
+    present = {name: hex for name, hex in sorted(sums.items()) if (folder / name).is_file()}
+    if present != read_sums(folder) or not (folder / SUMS).exists():
+        publish_text("".join(f"{hex}  {name}\n" for name, hex in present.items()), folder / SUMS)
 
 
 def read_sums(folder: Path) -> dict[str, str]:

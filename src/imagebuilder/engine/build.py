@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuilder.engine.artifacts import publish_artifacts
+from imagebuilder.engine.artifacts import show_artifacts
+from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.execute import Execution, execute
+from imagebuilder.engine.manifests import put_manifests
 from imagebuilder.engine.resolve import all_debs, resolve
-from imagebuilder.engine.workspace import workspace
+from imagebuilder.engine.workspace import scratch, workspace
 from imagebuilder.errors import Location, SpecError
 from imagebuilder.events import Progress, Report, StepFinished, StepStarted
 from imagebuilder.host import clock
@@ -19,11 +21,12 @@ from imagebuilder.host.command import Command, run
 from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
-from imagebuilder.plan.model import PlannedStep
+from imagebuilder.plan.model import Artifact, Plan, PlannedStep
 from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
 from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.resolve.sources import sources_for
 from imagebuilder.spec.tree import TreeSpec
+from imagebuilder.store.layout import Blob
 
 _DEFAULT_BUILD_ROOT = Path("/run/on-imagebuilder")
 _STEP = "packages"
@@ -31,9 +34,9 @@ _STEP = "packages"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to build, as opposed to what: package cache, steps side by side, SOURCE_DATE_EPOCH if given."""
+    """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH if given."""
 
-    cache: Path
+    cache: Cache
     jobs: int
     epoch: int | None
 
@@ -54,17 +57,35 @@ def refuse_foreign(tree: TreeSpec) -> None:
 def build(tree: TreeSpec, options: Options, report: Report) -> None:
     """Build every image of the tree and publish its artifacts; to be called in a private namespace."""
     sources = sources_for(tree.settings, host_targets(), host_date_options())
-    apt = Apt(sources, tree.settings.debootstrap_arch, options.cache)
+    apt = Apt(sources, tree.settings.debootstrap_arch, options.cache.folder)
     with ExitStack() as stack:
         resolution = _fetch(tree, apt, options, report, stack)
         plan = compile_plan(tree, resolution)
-        place = stack.enter_context(workspace(_build_root(tree), tree.settings.build_root_size))
+        stack.enter_context(options.cache.layout.used())
+        options.cache.layout.prepare()
+        steps = plan.to_do(lambda step: options.cache.find(step) is not None)
+        if steps:
+            place = stack.enter_context(workspace(_build_root(tree), tree.settings.build_root_size))
 
-        def machine_for(step: PlannedStep, scratch: Path) -> Machine:
-            return LocalMachine(step.name, scratch, _apt_files(apt), _environment(resolution), report)
+            def machine_for(step: PlannedStep, heard: Report) -> Machine:
+                return LocalMachine(step.name, scratch(place, step), _apt_files(apt), _environment(resolution), heard)
 
-        outputs = execute(plan, Execution(place, machine_for, report, options.jobs))
-        publish_artifacts(plan.artifacts, outputs, tree.settings.artifact_folder, report)
+            rooms = stack.enter_context(options.cache.rooms())
+            execute(plan, steps, Execution(options.cache, rooms, machine_for, report, options.jobs))
+        publish(plan, tree, options.cache, report)
+
+
+def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
+    """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
+    blobs: dict[Artifact, Blob] = {}
+    for artifact in plan.artifacts:
+        record = cache.find(plan.step(artifact.step))
+        assert record is not None
+        blobs[artifact] = Blob(record.sha256, record.size)
+    put_manifests(plan, blobs, cache.layout)
+    show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
+    for step in plan.steps:
+        cache.note_latest(tree.root, step)
 
 
 def _fetch(tree: TreeSpec, apt: Apt, options: Options, report: Report, stack: ExitStack) -> Resolution:

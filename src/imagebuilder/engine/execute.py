@@ -1,85 +1,101 @@
-"""Run a plan: each step once, as soon as all that it reads is there, several side by side."""
+"""Run steps: each once, as soon as all that it reads is there, several side by side, every output kept."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 
-from imagebuilder.engine.workspace import Workspace
+from imagebuilder.engine.cache import Cache, Rooms
 from imagebuilder.errors import ImagebuilderError, StepError
-from imagebuilder.events import Report, StepFailed, StepFinished, StepStarted
-from imagebuilder.host import clock
-from imagebuilder.host.files import size_of
+from imagebuilder.events import Event, PartFinished, Report, StepFailed, StepFinished, StepStarted
+from imagebuilder.host import clock, files
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.model import Plan, PlannedStep
 
-MachineFor = Callable[[PlannedStep, Path], Machine]
-"""Gives a step its machine, with its scratch folder."""
+_ENOUGH = 1 << 20
+_FULL_BUILD_ROOT = "the build root is full: give `build_root_size` in group_vars/on_imagebuild a larger size"
+
+MachineFor = Callable[[PlannedStep, Report], Machine]
+"""Gives a step its machine, which tells what happens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What running a plan needs beside the plan."""
+    """What running steps needs beside them."""
 
-    workspace: Workspace
+    cache: Cache
+    rooms: Rooms
     machine_for: MachineFor
     report: Report
     jobs: int
 
 
-def execute(plan: Plan, execution: Execution) -> Mapping[str, Path]:
-    """Run every step; returns the outputs by step id. Raises StepError for the first that fails.
+def execute(plan: Plan, steps: Sequence[PlannedStep], execution: Execution) -> None:
+    """Run `steps` of a plan; all that they read and that is not among them is in the cache.
 
-    Steps that run beside a failed one come to their end first; none is started after it.
+    Raises StepError for the first that fails. Steps that run beside a failed
+    one come to their end first; none is started after it.
     """
-    outputs: dict[str, Path] = {}
-    waiting = list(plan.steps)
-    running: dict[Future[Path], PlannedStep] = {}
+    missing = {step.id for step in steps}
+    waiting = list(steps)
+    running: dict[Future[None], PlannedStep] = {}
     failure: StepError | None = None
     with ThreadPoolExecutor(max_workers=execution.jobs) as pool:
         while running or (waiting and not failure):
-            ready = [] if failure else [step for step in waiting if step.needs <= outputs.keys()]
+            ready = [] if failure else [step for step in waiting if not step.needs & missing]
             for step in ready[: execution.jobs - len(running)]:
                 waiting.remove(step)
-                running[pool.submit(_run, step, dict(outputs), execution)] = step
+                running[pool.submit(_run, plan, step, execution)] = step
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 step = running.pop(future)
                 try:
-                    outputs[step.id] = future.result()
+                    future.result()
+                    missing.discard(step.id)
                 except StepError as error:
                     failure = failure or error
     if failure:
         raise failure
-    return outputs
 
 
-def _run(step: PlannedStep, outputs: Mapping[str, Path], execution: Execution) -> Path:
-    report, began = execution.report, clock.monotonic()
-    output = execution.workspace.output(step)
-    inputs = {role: tuple(outputs[i] for i in ids) for role, ids in step.inputs.items()}
+def _run(plan: Plan, step: PlannedStep, execution: Execution) -> None:
+    cache, report, began = execution.cache, execution.report, clock.monotonic()
+    parts: list[tuple[str, float]] = []
+
+    def heard(event: Event) -> None:
+        if isinstance(event, PartFinished):
+            parts.append((event.part, event.seconds))
+        report(event)
+
     report(StepStarted(step.name))
     try:
-        if step.step.makes_folder:
-            output.mkdir()
-        machine = execution.machine_for(step, execution.workspace.scratch(step))
-        step.step.run(machine, inputs, output)
+        with cache.doing(step):
+            record = cache.find(step)  # another build may have done it meanwhile
+            if record is None:
+                output = cache.begin(execution.rooms, step)
+                inputs = {role: tuple(cache.path(plan.step(i)) for i in ids) for role, ids in step.inputs.items()}
+                step.step.run(execution.machine_for(step, heard), inputs, output)
+                record = cache.keep(step, output, clock.monotonic() - began, tuple(parts))
     except (ImagebuilderError, OSError) as error:
-        cause = _explained(error)
+        cause = _explained(error, cache)
         report(StepFailed(step.name, clock.monotonic() - began, cause.message))
         raise StepError(step.name, cause) from error
-    report(StepFinished(step.name, clock.monotonic() - began, size_of(output)))
-    return output
+    report(StepFinished(step.name, clock.monotonic() - began, record.size))
 
 
-def _explained(error: ImagebuilderError | OSError) -> ImagebuilderError:
+def _full_cache(cache: Cache) -> str:
+    return (
+        f"{cache.folder} is full: `imagebuilder store gc` removes what nothing needs, `--cache DIR` takes another disk"
+    )
+
+
+def _explained(error: ImagebuilderError | OSError, cache: Cache) -> ImagebuilderError:
     """An error as one of ours, with a hint where the machine's own words are not enough."""
     if isinstance(error, OSError):
         error = ImagebuilderError.of(error)
     full = os.strerror(errno.ENOSPC)
     if full in error.message or full in error.detail:
-        error.hint = "the build root is full: give `build_root_size` in group_vars/on_imagebuild a larger size"
+        error.hint = _FULL_BUILD_ROOT if files.free_bytes(cache.folder) > _ENOUGH else _full_cache(cache)
     return error

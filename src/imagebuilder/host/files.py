@@ -2,30 +2,62 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from imagebuilder.errors import CommandError
 from imagebuilder.host import clock
 from imagebuilder.host.command import Command, run
 
 _WAITING = ".{}.new"
+_FICLONE = 0x40049409  # linux/fs.h
 _FRESH_SECONDS = 3600
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path` (made if missing); the kernel drops it when the process dies."""
+def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
+    """Hold a lock on `path` (made if missing); the kernel drops it when the process dies.
+
+    Raises BlockingIOError when it cannot be had at once and `wait` is false.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         yield
+
+
+@contextmanager
+def workroom(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent` for this process alone, gone after the block.
+
+    A process that is killed leaves its room behind, as one does in whose room
+    something is still mounted; the next to come removes it: the lock that was
+    held tells that nobody lives there.
+    """
+    with locked(parent / "lock"):
+        for left in parent.glob("*/lock"):
+            with suppress(BlockingIOError, CommandError), locked(left, wait=False):
+                remove_tree(left.parent)
+        room = Path(tempfile.mkdtemp(dir=parent))
+        room.chmod(0o755)
+        (room / "lock").touch()
+        lock = os.open(room / "lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield room
+    finally:
+        with suppress(CommandError):
+            remove_tree(room)
+        os.close(lock)
 
 
 @contextmanager
@@ -67,15 +99,52 @@ def _is_fresh(file: IO[str]) -> bool:
 def publish(source: Path, target: Path) -> None:
     """Copy `source` to `target` so that nobody ever sees half of it, even after a kill or a power cut."""
     with source.open("rb") as reader:
-        _publish(reader, target)
+        _publish(reader, target, 0o644)
 
 
 def publish_text(text: str, target: Path) -> None:
     """Write `text` to `target` the same way."""
-    _publish(io.BytesIO(text.encode()), target)
+    publish_bytes(text.encode(), target)
 
 
-def _publish(reader: IO[bytes], target: Path) -> None:
+def publish_bytes(data: bytes, target: Path, *, mode: int = 0o644) -> None:
+    """Write `data` to `target` the same way."""
+    _publish(io.BytesIO(data), target, mode)
+
+
+def settle(source: Path, target: Path) -> None:
+    """Move a finished file to `target` on the same file system, on disk before it can be seen there."""
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    os.rename(source, target)
+    _sync_folder(target.parent)
+
+
+def link(source: Path, target: Path) -> None:
+    """Have the content of `source` at `target` too, at once and without taking room where the file system can.
+
+    A copy that shares its blocks, else a hard link, else, on another file system, a true copy.
+    """
+    waiting = target.with_name(_WAITING.format(target.name))
+    waiting.unlink(missing_ok=True)
+    with source.open("rb") as reader, waiting.open("xb") as writer:
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+            os.rename(waiting, target)
+            return
+        except OSError:
+            waiting.unlink()
+    try:
+        os.link(source, waiting)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        publish(source, target)
+    else:
+        os.rename(waiting, target)
+
+
+def _publish(reader: IO[bytes], target: Path, mode: int) -> None:
     """The copy has no name until it is whole and on disk (O_TMPFILE); then a rename replaces `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -84,12 +153,20 @@ def _publish(reader: IO[bytes], target: Path) -> None:
         with os.fdopen(os.open(target.parent, os.O_TMPFILE | os.O_RDWR, 0o644), "wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
             writer.flush()
-            os.fchmod(writer.fileno(), 0o644)
+            os.fchmod(writer.fileno(), mode)
             os.fsync(writer.fileno())
             target.with_name(waiting).unlink(missing_ok=True)
             # src_dir_fd makes Python call linkat with AT_SYMLINK_FOLLOW, which /proc/self/fd needs.
             os.link(f"/proc/self/fd/{writer.fileno()}", waiting, src_dir_fd=folder, dst_dir_fd=folder)
         os.rename(waiting, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         os.fsync(folder)
     finally:
         os.close(folder)
@@ -113,6 +190,12 @@ def copy_if_missing(source: Path, target: Path) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a folder and all that is in it, but never what is mounted there; a missing one is fine."""
     run(Command(("rm", "-rf", "--one-file-system", "--", str(path))))
+
+
+def free_bytes(folder: Path) -> int:
+    """The bytes that may still be written to the file system of `folder`."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
 
 
 def size_of(path: Path) -> int:

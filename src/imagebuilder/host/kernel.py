@@ -1,4 +1,4 @@
-"""libc's system calls that Python 3.11 lacks: mount, umount2, unshare, prctl.
+"""libc's system calls that Python 3.11 lacks: mount, umount2, unshare, prctl, syncfs.
 
 Numbers are from the Linux UAPI headers (linux/mount.h, linux/sched.h, linux/prctl.h).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 from enum import IntFlag
+from pathlib import Path
 
 
 class MountFlag(IntFlag):
@@ -51,6 +52,15 @@ def unmount(target: str) -> None:
 def unshare(flags: CloneFlag) -> None:
     """unshare(2)."""
     _check(_libc.unshare(int(flags)), "")
+
+
+def sync_file_system(path: Path) -> None:
+    """syncfs(2): all that was written to the file system of the folder `path` is on disk."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _check(_libc.syncfs(folder), str(path))
+    finally:
+        os.close(folder)
 
 
 def die_with_parent(signal_number: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from imagebuilder.events import Note, OutputLine, Progress, Report
 from imagebuilder.host import chroot, mounts
 from imagebuilder.host.command import Command, Completed, LineSink, run
-from imagebuilder.host.files import copy_if_missing, locked
+from imagebuilder.host.files import copy_if_missing, locked, remove_tree
 from imagebuilder.host.machine import Chroot
 
 
@@ -66,6 +66,8 @@ class LocalMachine:
         work = upper.with_name(f"{upper.name}.work") if upper else place / "work"
         with mounts.overlay(lower, upper, work, place / "merged") as merged:
             yield merged
+        if upper:
+            remove_tree(work)
 
     def squashfs(self, image: Path) -> AbstractContextManager[Path]:
         return mounts.squashfs(image, self.scratch())

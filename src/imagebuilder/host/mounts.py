@@ -34,7 +34,8 @@ def overlay(lower: Sequence[Path], upper: Path | None, work: Path, target: Path)
     data = f"lowerdir={layers},{_OVERLAY_OPTIONS}"
     if upper is not None:
         work.mkdir(parents=True, exist_ok=True)
-        data += f",upperdir={_option(upper)},workdir={_option(work)}"
+        # volatile: programs in a build wait for a disk again and again, where only the finished whole matters.
+        data += f",upperdir={_option(upper)},workdir={_option(work)},volatile"
     elif len(lower) == 1:
         with mounted(str(lower[0]), target, flags=MountFlag.BIND):
             yield target

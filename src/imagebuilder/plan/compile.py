@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from imagebuilder.errors import SpecError
 from imagebuilder.plan import names
+from imagebuilder.plan.bootable import bootables
 from imagebuilder.plan.initrd import InitrdInputs, add_initrd
 from imagebuilder.plan.model import Artifact, Builder, Plan
 from imagebuilder.plan.provisioner import actions_of, path_excludes
@@ -21,6 +22,7 @@ from imagebuilder.steps.overlay import PackOverlay
 from imagebuilder.steps.provision import Provision
 from imagebuilder.steps.squashfs import Squashfs
 from imagebuilder.steps.unsquash import Unsquash
+from imagebuilder.store.manifest import BASE, OVERLAYS
 
 
 def compile_plan(tree: TreeSpec, resolution: Resolution) -> Plan:
@@ -29,7 +31,8 @@ def compile_plan(tree: TreeSpec, resolution: Resolution) -> Plan:
     for image in tree.images:
         compiler.layers(image.name)
     _refuse_clashes(tree, compiler.builder.artifacts)
-    return compiler.builder.plan()
+    made = compiler.builder.artifacts
+    return compiler.builder.plan(bootables(tree, made), resolution.epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class _Compiler:
         layers = (bottom, top)
         squashed = self.builder.add(f"{image.name}: squashfs", Squashfs(self.resolution.epoch), lower=layers)
         default = names.base(image.name, settings.debootstrap_release, self.resolution.kernel.release)
-        self.builder.yields(Artifact(image.artifact_name or default, image.name, squashed))
+        self.builder.yields(Artifact(image.artifact_name or default, image.name, squashed, BASE))
         return layers
 
     def _overlay(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
@@ -100,7 +103,7 @@ class _Compiler:
             packed = self.builder.add(
                 f"{image.name}: pack", PackOverlay(keys.format, epoch), upper=(upper,), lower=below
             )
-        self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed))
+        self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format]))
         return (*below, upper)
 
     def _packages(self, image: ImageSpec) -> ImagePackages:

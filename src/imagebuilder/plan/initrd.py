@@ -17,9 +17,10 @@ from imagebuilder.spec.config import InitrdKeys
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source
 from imagebuilder.steps.initramfs import InitramfsTree, PackInitramfs
-from imagebuilder.steps.kernel import Kernel, vmlinuz
+from imagebuilder.steps.kernel import Kernel, KernelImage
 from imagebuilder.steps.modules import Modules, profile
 from imagebuilder.steps.provision import Provision
+from imagebuilder.store.manifest import INITRD, KERNEL
 
 USERLAND_PACKAGES = ("busybox-static",)
 """What our part of the initrd runs on. Statically linked, it starts its applets without loading anything."""
@@ -59,6 +60,7 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
         layers.append(builder.add(f"{image.name}: provision", provision, lower=layers, python=given.python))
     pack = PackInitramfs(release, "xz" if keys.profile == "metal" else "zstd", given.epoch)
     packed = builder.add(f"{image.name}: pack", pack, kernel=(kernel,), lower=layers)
-    builder.yields(Artifact(names.kernel(release), image.name, kernel, vmlinuz(release)))
-    builder.yields(Artifact(names.initrd(release), image.name, packed))
+    vmlinuz = builder.add(f"kernel {release}: image", KernelImage(release), kernel=(kernel,))
+    builder.yields(Artifact(names.kernel(release), image.name, vmlinuz, KERNEL))
+    builder.yields(Artifact(names.initrd(release), image.name, packed, INITRD))
     return tuple(layers)

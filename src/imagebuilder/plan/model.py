@@ -1,9 +1,9 @@
-"""A plan: steps in an order in which they can run, and the artifacts that come out of them."""
+"""A plan: steps in an order in which they can run, the artifacts that come out of them, and what boots together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from imagebuilder.steps.base import Step, step_id
 
@@ -25,20 +25,52 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file that the build yields: `name` in the artifact folder, the output of `step` or the file `member` in it."""
+    """A file that the build yields: `name` in the artifact folder, the output of `step`, of a media type of ours."""
 
     name: str
     image: str
     step: str
-    member: str = ""
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bootable:
+    """What boots together under a name: kernel, initrd, base, overlays from the bottom to the top."""
+
+    name: str
+    artifacts: tuple[Artifact, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps, each after all that it reads, and the artifacts."""
+    """Steps, each after all that it reads, the artifacts, what boots together, and the time that all of it carries."""
 
     steps: tuple[PlannedStep, ...]
     artifacts: tuple[Artifact, ...]
+    bootables: tuple[Bootable, ...] = ()
+    epoch: int = 0
+    _by_id: dict[str, PlannedStep] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._by_id.update((step.id, step) for step in self.steps)
+
+    def step(self, step_id: str) -> PlannedStep:
+        """The step of an id. Raises KeyError."""
+        return self._by_id[step_id]
+
+    def to_do(self, is_kept: Callable[[PlannedStep], bool]) -> tuple[PlannedStep, ...]:
+        """The steps that must run for the artifacts, in order, where `is_kept` tells whose outputs are there already.
+
+        What a kept output was once made from need not be there any more.
+        """
+        wanted: set[str] = set()
+        waiting = [artifact.step for artifact in self.artifacts]
+        while waiting:
+            step = self.step(waiting.pop())
+            if step.id not in wanted and not is_kept(step):
+                wanted.add(step.id)
+                waiting += step.needs
+        return tuple(step for step in self.steps if step.id in wanted)
 
 
 class Builder:
@@ -64,6 +96,6 @@ class Builder:
         """Those added so far."""
         return tuple(self._artifacts)
 
-    def plan(self) -> Plan:
+    def plan(self, bootables: tuple[Bootable, ...] = (), epoch: int = 0) -> Plan:
         """The finished plan."""
-        return Plan(tuple(self._steps.values()), tuple(self._artifacts))
+        return Plan(tuple(self._steps.values()), tuple(self._artifacts), bootables, epoch)

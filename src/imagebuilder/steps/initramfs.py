@@ -130,7 +130,7 @@ def compress(machine: Machine, archive: Path, output: Path, *, zstd: bool) -> No
         machine.run(Command(("zstd", "-19", "-T1", "-q", str(archive), "-o", str(output))))
     else:
         machine.run(Command(("gzip", "-9", "-n", str(archive))))
-        archive.with_name(f"{archive.name}.gz").rename(output)
+        shutil.move(archive.with_name(f"{archive.name}.gz"), output)
 
 
 def _copy(source: str, target: str) -> None:

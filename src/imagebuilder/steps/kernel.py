@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host.command import Command
+from imagebuilder.host.files import remove_tree
 from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps.base import Inputs, Step
@@ -27,7 +29,7 @@ class Kernel(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Unpack the packages. Raises ImagebuilderError when they do not hold the kernel `release`."""
-        unpacked = unpack(machine, self.debs)
+        unpacked = unpack(machine, self.debs, output / "unpacked")
         # Where /usr is not merged yet, modules are packed below /lib.
         modules = [place for place in (unpacked / MODULES, unpacked / "lib/modules") if (place / self.release).is_dir()]
         if not modules or not (unpacked / "boot" / f"vmlinuz-{self.release}").is_file():
@@ -39,11 +41,21 @@ class Kernel(Step):
         (output / MODULES).mkdir(parents=True)
         (unpacked / "boot").rename(output / "boot")
         (modules[0] / self.release).rename(output / MODULES / self.release)
+        remove_tree(unpacked)
 
 
-def vmlinuz(release: str) -> str:
-    """The kernel image in the output of the step."""
-    return f"boot/vmlinuz-{release}"
+@dataclass(frozen=True, slots=True)
+class KernelImage(Step):
+    """The file vmlinuz of the input `kernel`."""
+
+    kind: ClassVar[str] = "kernel-image"
+
+    release: str
+
+    def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
+        """Copy it."""
+        (kernel,) = inputs["kernel"]
+        shutil.copyfile(kernel / "boot" / f"vmlinuz-{self.release}", output)
 
 
 def config(kernel: Path, release: str) -> frozenset[str]:
@@ -51,9 +63,9 @@ def config(kernel: Path, release: str) -> frozenset[str]:
     return frozenset((kernel / "boot" / f"config-{release}").read_text().splitlines())
 
 
-def unpack(machine: Machine, debs: tuple[Deb, ...]) -> Path:
-    """The files of packages, laid over each other in a new folder."""
-    folder = machine.scratch()
+def unpack(machine: Machine, debs: tuple[Deb, ...], folder: Path | None = None) -> Path:
+    """The files of packages, laid over each other in `folder`, by default a new one that nobody keeps."""
+    folder = folder or machine.scratch()
     for deb in debs:
         machine.progress(f"unpacking {deb.name}")
         machine.run(Command(("dpkg-deb", "--extract", str(machine.archive(deb.file_name)), str(folder))))

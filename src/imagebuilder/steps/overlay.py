@@ -9,6 +9,7 @@ all (file capabilities, ACLs) is named in a note.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class PackOverlay(Step):
         machine.progress("compressing")
         machine.run(Command((*_COMPRESSORS[self.format], str(packed))))
         (result,) = packed.parent.iterdir()
-        result.rename(output)
+        shutil.move(result, output)
 
 
 def _sort_key(name: bytes) -> tuple[bool, bytes]:

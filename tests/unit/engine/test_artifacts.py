@@ -6,24 +6,22 @@ import subprocess
 from pathlib import Path
 
 from imagebuilder import digest
-from imagebuilder.engine.artifacts import SUMS, publish_artifacts, read_sums
-from imagebuilder.events import ArtifactPublished, Event
+from imagebuilder.engine.artifacts import SUMS, read_sums, show_artifacts
+from imagebuilder.events import ArtifactPublished, Event, Report
 from imagebuilder.plan.model import Artifact
+from imagebuilder.store.layout import Layout
 
 
-def _publish(folder: Path, **contents: str) -> list[Event]:
-    """Publish files, each the output of a step of its own; `name__member` is a file in a step's folder."""
+def _show(folder: Path, report: Report | None = None, **contents: str) -> list[Event]:
+    """Show texts as artifacts."""
     events: list[Event] = []
-    outputs, artifacts = {}, []
-    for name, text in contents.items():
-        step, _, member = name.partition("__")
-        output = folder / "work" / step
-        path = output / member if member else output
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        outputs[step] = output
-        artifacts.append(Artifact(f"{member or step}.img", "an image", step, member))
-    publish_artifacts(tuple(artifacts), outputs, folder / "builds", events.append)
+    layout = Layout(folder / "store")
+    layout.prepare()
+    blobs = {
+        Artifact(f"{name}.img", "an image", name, "a/type"): layout.put(text.encode())
+        for name, text in contents.items()
+    }
+    show_artifacts(blobs, layout, folder / "builds", report or events.append)
     return events
 
 
@@ -34,40 +32,49 @@ def _checked(folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_artifacts_are_files_or_members_of_folders(tmp_path: Path) -> None:
-    events = _publish(tmp_path, base="b", kernel__vmlinuz="k")
+def test_artifacts_are_the_blobs_of_the_store_under_names(tmp_path: Path) -> None:
+    events = _show(tmp_path, base="b", x="x")
     assert (tmp_path / "builds/base.img").read_text() == "b"
-    assert (tmp_path / "builds/vmlinuz.img").read_text() == "k"
     assert events == [
         ArtifactPublished("an image", "base.img", 1, digest.of_bytes(b"b")),
-        ArtifactPublished("an image", "vmlinuz.img", 1, digest.of_bytes(b"k")),
+        ArtifactPublished("an image", "x.img", 1, digest.of_bytes(b"x")),
     ]
-    assert _checked(tmp_path) == ["base.img: OK", "vmlinuz.img: OK"]
+    assert _checked(tmp_path) == ["base.img: OK", "x.img: OK"]
+
+
+def test_what_is_shown_already_is_left_as_it_is(tmp_path: Path) -> None:
+    _show(tmp_path, base="b", x="x")
+    before = {path.name: path.stat().st_ino for path in (tmp_path / "builds").iterdir()}
+    _show(tmp_path, base="b", x="x")
+    assert {path.name: path.stat().st_ino for path in (tmp_path / "builds").iterdir()} == before
+
+
+def test_file_that_somebody_changed_is_put_right(tmp_path: Path) -> None:
+    _show(tmp_path, base="b")
+    (tmp_path / "builds/base.img").unlink()
+    (tmp_path / "builds/base.img").write_text("something else")
+    _show(tmp_path, base="b")
+    assert (tmp_path / "builds/base.img").read_text() == "b"
 
 
 def test_sums_keep_what_other_builds_published(tmp_path: Path) -> None:
-    _publish(tmp_path, base="b", x="x")
-    _publish(tmp_path, x="new", y="y")
+    _show(tmp_path, base="b", x="x")
+    _show(tmp_path, x="new", y="y")
     assert _checked(tmp_path) == ["base.img: OK", "x.img: OK", "y.img: OK"]
     assert read_sums(tmp_path / "builds")["x.img"] == digest.of_bytes(b"new")
 
 
 def test_sums_forget_what_somebody_removed(tmp_path: Path) -> None:
-    _publish(tmp_path, base="b", x="x")
+    _show(tmp_path, base="b", x="x")
     (tmp_path / "builds/base.img").unlink()
-    _publish(tmp_path, x="x")
+    _show(tmp_path, x="x")
     assert _checked(tmp_path) == ["x.img: OK"]
 
 
 def test_file_that_is_about_to_change_is_not_listed(tmp_path: Path) -> None:
-    _publish(tmp_path, x="old", y="y")
+    _show(tmp_path, x="old", y="y")
     seen: list[dict[str, str]] = []
-    step = tmp_path / "work" / "x"
-    step.write_text("new")
-    artifacts = (Artifact("x.img", "an image", "x"), Artifact("z.img", "an image", "x"))
-    publish_artifacts(
-        artifacts, {"x": step}, tmp_path / "builds", lambda _: seen.append(read_sums(tmp_path / "builds"))
-    )
+    _show(tmp_path, lambda _: seen.append(read_sums(tmp_path / "builds")), x="new", z="new")
     assert [set(sums) for sums in seen] == [{"y.img"}, {"y.img"}]
     assert set(read_sums(tmp_path / "builds")) == {"x.img", "y.img", "z.img"}
 

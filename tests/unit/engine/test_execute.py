@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import pytest
 
+from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.execute import Execution, execute
-from imagebuilder.engine.workspace import Workspace
 from imagebuilder.errors import CommandError, ImagebuilderError, StepError
-from imagebuilder.events import Event, StepFailed, StepFinished, StepStarted
+from imagebuilder.events import Event, Report, StepFailed, StepFinished, StepStarted
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.model import Builder, Plan, PlannedStep
 from imagebuilder.steps.base import NOT_IDENTITY, Inputs, Step
@@ -83,17 +83,26 @@ class Waiting(Step):
 
 
 class Site:
-    """A workspace, what was reported, and whether a step has failed."""
+    """A cache, what was reported, and whether a step has failed."""
 
     def __init__(self, root: Path) -> None:
-        for name in ("layers", "files", "scratch"):
-            (root / name).mkdir()
-        self.workspace = Workspace(root)
+        self.root = root
+        self.cache = Cache(root / "cache")
+        self.cache.layout.prepare()
         self.events: list[Event] = []
         self.failed = threading.Event()
 
     def execute(self, plan: Plan, jobs: int = 2) -> Mapping[str, Path]:
-        return execute(plan, Execution(self.workspace, _machine_for, self._report, jobs))
+        """Run all steps that are not in the cache; returns the outputs of all by step id."""
+        steps = [step for step in plan.steps if not self.cache.find(step)]
+        with self.cache.rooms() as rooms:
+            execute(plan, steps, Execution(self.cache, rooms, self._machine_for, self._report, jobs))
+        return {step.id: self.cache.path(step) for step in plan.steps}
+
+    def _machine_for(self, step: PlannedStep, heard: Report) -> Machine:
+        scratch = self.root / "scratch" / step.id
+        scratch.mkdir(parents=True)
+        return PlainMachine(scratch)
 
     def names(self, kind: type[Event]) -> list[str]:
         return [event.step for event in self.events if isinstance(event, kind)]
@@ -102,11 +111,6 @@ class Site:
         self.events.append(event)
         if isinstance(event, StepFailed):
             self.failed.set()
-
-
-def _machine_for(step: PlannedStep, scratch: Path) -> Machine:
-    scratch.mkdir(parents=True)
-    return PlainMachine(scratch)
 
 
 @pytest.fixture
@@ -153,10 +157,9 @@ def test_no_more_steps_run_at_once_than_asked_for(site: Site) -> None:
 
 def test_output_is_a_file_or_a_folder_and_its_size_is_told(site: Site) -> None:
     builder = Builder()
-    folder, file = builder.add("folder", Folder()), builder.add("file", Note("four"))
+    folder = builder.add("folder", Folder())
+    builder.add("file", Note("four"))
     outputs = site.execute(builder.plan())
-    assert outputs[folder] == site.workspace.root / "layers" / folder[:16]
-    assert outputs[file] == site.workspace.root / "files" / file[:16]
     assert sorted(path.name for path in outputs[folder].iterdir()) == ["file"]
     assert {e.step: e.size for e in site.events if isinstance(e, StepFinished)} == {"folder": 1000, "file": 4}
 
@@ -192,3 +195,43 @@ def test_after_a_failure_what_runs_comes_to_its_end_and_nothing_is_started(site:
         site.execute(builder.plan(), jobs=2)
     assert site.names(StepStarted) == ["bad", "slow"]
     assert site.names(StepFinished) == ["slow"]
+
+
+def test_what_is_kept_is_not_done_again_and_its_record_tells_of_it(site: Site) -> None:
+    builder = Builder()
+    note = builder.add("a note", Note("a"))
+    folder = builder.add("a folder", Folder(), after=(note,))
+    plan = builder.plan()
+    outputs = site.execute(plan)
+    again = site.execute(plan)
+    assert again == outputs
+    assert site.names(StepStarted) == ["a note", "a folder"]
+    kept = {step.name: site.cache.find(step) for step in plan.steps}
+    for name, size in (("a note", 1), ("a folder", 1000)):
+        record = kept[name]
+        assert record
+        assert (record.name, record.size) == (name, size)
+        assert record.step["kind"] == name[2:]
+    assert kept["a folder"].inputs == {"after": [note]}  # type: ignore[union-attr]
+    assert folder != note
+
+
+def test_step_that_another_build_has_done_meanwhile_is_not_done_again(site: Site) -> None:
+    builder = Builder()
+    builder.add("a", Note("a"))
+    plan = builder.plan()
+    with site.cache.rooms() as rooms:
+        execution = Execution(site.cache, rooms, site._machine_for, site._report, 1)
+        execute(plan, plan.steps, execution)
+        execute(plan, plan.steps, execution)  # its scratch folder may be made only once
+    assert site.names(StepFinished) == ["a", "a"]
+
+
+def test_folder_whose_step_failed_is_not_kept(site: Site) -> None:
+    builder = Builder()
+    builder.add("bad", Failing(ImagebuilderError("wrong")))
+    plan = builder.plan()
+    with pytest.raises(StepError):
+        site.execute(plan)
+    assert site.cache.find(plan.steps[0]) is None
+    assert list(site.cache.trees.all()) == []

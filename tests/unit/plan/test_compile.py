@@ -122,7 +122,8 @@ def test_kernel_and_initrd_come_from_one_package(tmp_path: Path) -> None:
     plan = _plan(tmp_path, {"all.yml": INITRD, "vars/initrd.yml": "image: {profile: virt}"})
     steps = _named(plan)
     assert [artifact.name for artifact in plan.artifacts] == [f"vmlinuz-{KVER}", f"initrd.img-{KVER}"]
-    kernel = plan.artifacts[0].step
+    image = plan.artifacts[0].step
+    (kernel,) = plan.step(image).inputs["kernel"]
     assert steps["initrd: modules"].inputs["kernel"] == (kernel,)
     assert steps["initrd: pack"].inputs["kernel"] == (kernel,)
 

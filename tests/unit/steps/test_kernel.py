@@ -47,7 +47,9 @@ def test_modules_are_found_below_lib_and_below_usr(tmp_path: Path, lib: str) -> 
     package = {**BOOT, f"{lib.removesuffix('lib')}{name}": MODULE, "usr/share/doc/linux/copyright": b""}
     output = _kernel(tmp_path, package)
     assert _files(output) == {*BOOT, f"usr/{name}"}
-    assert (output / kernel.vmlinuz(RELEASE)).read_bytes() == b"image"
+    image = tmp_path / "image"
+    kernel.KernelImage(RELEASE).run(PlainMachine(tmp_path), {"kernel": (output,)}, image)
+    assert image.read_bytes() == b"image"
     assert "CONFIG_RD_ZSTD=y" in kernel.config(output, RELEASE)
 
 

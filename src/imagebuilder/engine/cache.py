@@ -1,0 +1,102 @@
+"""What steps made before and need not make again: blobs in the store, folders in the trees cache.
+
+CACHE/store/       the OCI image layout, with what steps made blobs (store/layout.py, store/actions.py)
+CACHE/trees/       folders (store/trees.py)
+CACHE/locks/ID     held by the build that does the step
+CACHE/latest/      by tree and step name the id of the last one done: what `plan` compares with
+CACHE/archives/, CACHE/apt/    packages (resolve/apt.py)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from imagebuilder import digest
+from imagebuilder.host import files
+from imagebuilder.plan.model import PlannedStep
+from imagebuilder.steps.base import identity
+from imagebuilder.store.actions import Actions
+from imagebuilder.store.layout import Layout
+from imagebuilder.store.record import Record
+from imagebuilder.store.trees import Trees
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Where a running build puts what is not finished: beside the place where it will be kept."""
+
+    blobs: Path
+    trees: Path
+
+
+class Cache:
+    """The outputs of steps, by step id; `store` may lie elsewhere, on a file system that several machines share."""
+
+    def __init__(self, folder: Path, store: Path | None = None) -> None:
+        self.folder = folder
+        self.layout = Layout(store or folder / "store")
+        self.actions = Actions(self.layout)
+        self.trees = Trees(folder / "trees")
+
+    def find(self, step: PlannedStep) -> Record | None:
+        """The record of a step whose output is here."""
+        return self.trees.find(step.id) if step.step.makes_folder else self.actions.find(step.id)
+
+    def path(self, step: PlannedStep) -> Path:
+        """The output of a step that is here. Raises KeyError when it is not."""
+        if step.step.makes_folder:
+            return self.trees.path(step.id)
+        record = self.actions.find(step.id)
+        if record is None:
+            raise KeyError(step.name)
+        return self.layout.path(record.sha256)
+
+    @contextmanager
+    def rooms(self) -> Iterator[Rooms]:
+        """Room for a build's unfinished outputs."""
+        with self.layout.incoming() as blobs, self.trees.work() as trees:
+            yield Rooms(blobs, trees)
+
+    def begin(self, rooms: Rooms, step: PlannedStep) -> Path:
+        """Where a step is to put its output: an empty folder, or the name of a file to be."""
+        return self.trees.begin(rooms.trees, step.id) if step.step.makes_folder else rooms.blobs / step.id
+
+    def keep(self, step: PlannedStep, output: Path, seconds: float, parts: tuple[tuple[str, float], ...]) -> Record:
+        """Take over `output`, which `begin` gave, now that the step has finished it."""
+        blob = None if step.step.makes_folder else self.layout.adopt(output)
+        record = Record(
+            name=step.name,
+            step=identity(step.step),
+            inputs=step.inputs,
+            sha256=blob.sha256 if blob else "",
+            size=blob.size if blob else files.size_of(output),
+            seconds=seconds,
+            parts=parts,
+        )
+        if blob:
+            self.actions.keep(step.id, record)
+        else:
+            self.trees.keep(output, step.id, record)
+        return record
+
+    def doing(self, step: PlannedStep) -> AbstractContextManager[None]:
+        """Only one build at a time does a step: who comes second finds it done."""
+        return files.locked(self.folder / "locks" / step.id[:16])
+
+    def note_latest(self, tree: Path, step: PlannedStep) -> None:
+        """Remember the step as the last of its name in an image tree."""
+        files.publish_text(step.id, self._latest(tree, step.name))
+
+    def latest(self, tree: Path, name: str) -> str | None:
+        """The id of the last step of this name that was done for an image tree."""
+        try:
+            return self._latest(tree, name).read_text()
+        except FileNotFoundError:
+            return None
+
+    def _latest(self, tree: Path, name: str) -> Path:
+        return self.folder / "latest" / digest.of_bytes(bytes(tree))[:16] / quote(name, safe=" ")

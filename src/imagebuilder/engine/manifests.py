@@ -1,0 +1,38 @@
+"""Manifests of what a build made, under the name `IMAGE:latest` in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from imagebuilder.plan.model import Artifact, Plan
+from imagebuilder.store.index import LATEST, Index, change_index
+from imagebuilder.store.layout import Blob, Layout
+from imagebuilder.store.manifest import EMPTY, Layer, Manifest
+
+
+def put_manifests(plan: Plan, blobs: Mapping[Artifact, Blob], layout: Layout) -> dict[str, Blob]:
+    """Put the manifest of each of the plan's bootables into the store; returns them by name.
+
+    All names move at once, and only those whose manifest is another one.
+    """
+    created = datetime.fromtimestamp(plan.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    layout.put(EMPTY)
+    made = {
+        f"{bootable.name}:{LATEST}": layout.put(
+            Manifest(tuple(_layer(a, blobs[a]) for a in bootable.artifacts), created).to_bytes()
+        )
+        for bootable in plan.bootables
+    }
+
+    def moved(index: Index) -> Index:
+        for name, blob in made.items():
+            index = index.moved(name, blob)
+        return index
+
+    change_index(layout, moved)
+    return made
+
+
+def _layer(artifact: Artifact, blob: Blob) -> Layer:
+    return Layer(artifact.media_type, artifact.name, blob)

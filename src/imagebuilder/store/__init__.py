@@ -1,0 +1,1 @@
+"""What builds leave behind for good: an OCI image layout with every artifact, and the folders that steps made."""

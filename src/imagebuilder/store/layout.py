@@ -1,0 +1,138 @@
+"""The store on disk: an OCI image layout, which public tools read.
+
+    STORE/oci-layout             {"imageLayoutVersion": "1.0.0"}
+    STORE/index.json             which manifests there are, by name (store/index.py)
+    STORE/blobs/sha256/HEX       kernels, initrds, bases, overlays, manifests; never changed, mode 0444
+    STORE/actions/ID             which blob a step made (store/actions.py)
+    STORE/incoming/              what running builds have not finished
+    STORE/lock                   held by whoever changes index.json
+    STORE/in-use                 held, shared, by builds; alone by whoever removes blobs
+
+A blob appears whole and on disk, by a rename; index.json and actions are
+replaced the same way and name only blobs that are there. So whenever a
+program is killed, what the store says is true.
+
+Source: github.com/opencontainers/image-spec, image-layout.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuilder import digest
+from imagebuilder.errors import ImagebuilderError
+from imagebuilder.host import files
+
+_VERSION = {"imageLayoutVersion": "1.0.0"}
+_EMPTY_INDEX = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content by its sha256 (hex) and its size in bytes."""
+
+    sha256: str
+    size: int
+
+    @property
+    def digest(self) -> str:
+        """As OCI writes it."""
+        return f"sha256:{self.sha256}"
+
+
+class Layout:
+    """The image layout at `root`; made when something is first put into it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.blobs = root / "blobs/sha256"
+        self.index = root / "index.json"
+
+    def prepare(self) -> None:
+        """Make the layout where there is none yet. Raises ImagebuilderError for one that is of another version."""
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        marker = self.root / "oci-layout"
+        if not self.index.exists():
+            with self.changing():
+                if not self.index.exists():
+                    files.publish_text(json.dumps(_EMPTY_INDEX), self.index)
+        if not marker.exists():
+            files.publish_text(json.dumps(_VERSION), marker)
+        found = json.loads(marker.read_text()).get("imageLayoutVersion")
+        if found != _VERSION["imageLayoutVersion"]:
+            raise ImagebuilderError(f"{self.root} is an image layout of version {found}, which is not known here")
+
+    def path(self, sha256: str) -> Path:
+        """Where the blob of this digest is, or would be."""
+        return self.blobs / sha256
+
+    def has(self, sha256: str) -> bool:
+        """Whether the blob is here."""
+        return self.path(sha256).is_file()
+
+    def read(self, sha256: str) -> bytes:
+        """A blob's content. Raises ImagebuilderError when it is not here, or not what its name says."""
+        try:
+            data = self.path(sha256).read_bytes()
+        except FileNotFoundError:
+            raise ImagebuilderError(
+                f"the store {self.root} has no blob sha256:{sha256}",
+                hint="`imagebuilder store verify` says what it lacks",
+            ) from None
+        if digest.of_bytes(data) != sha256:
+            raise ImagebuilderError(
+                f"the blob sha256:{sha256} of {self.root} is damaged",
+                hint="`imagebuilder store verify --repair` mends it",
+            )
+        return data
+
+    def adopt(self, source: Path) -> Blob:
+        """Take a finished file on the same file system into the store; its own name is gone afterwards."""
+        blob = Blob(digest.of_file(source), source.stat().st_size)
+        source.chmod(0o444)
+        if self.has(blob.sha256):
+            source.unlink()
+        else:
+            files.settle(source, self.path(blob.sha256))
+        return blob
+
+    def put(self, data: bytes) -> Blob:
+        """Take some bytes into the store."""
+        blob = Blob(digest.of_bytes(data), len(data))
+        if not self.has(blob.sha256):
+            files.publish_bytes(data, self.path(blob.sha256), mode=0o444)
+        return blob
+
+    def incoming(self) -> AbstractContextManager[Path]:
+        """A folder for unfinished blobs, of this process alone, gone after the block."""
+        return files.workroom(self.root / "incoming")
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Only one at a time changes index.json."""
+        return files.locked(self.root / "lock")
+
+    def used(self) -> AbstractContextManager[None]:
+        """Nobody removes anything during the block."""
+        return files.locked(self.root / "in-use", shared=True)
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """Nobody builds during the block. Raises ImagebuilderError when somebody does already."""
+        try:
+            with files.locked(self.root / "in-use", wait=False):
+                yield
+        except BlockingIOError:
+            raise ImagebuilderError(
+                f"somebody builds into the store {self.root}", hint="try again when the build has ended"
+            ) from None
+
+    def all_blobs(self) -> Iterator[Blob]:
+        """Every blob that is here, by name, not by content."""
+        if self.blobs.is_dir():
+            for entry in os.scandir(self.blobs):
+                yield Blob(entry.name, entry.stat().st_size)

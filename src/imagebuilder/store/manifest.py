@@ -1,0 +1,112 @@
+"""A manifest: kernel, initrd, base and overlays that boot together, as an OCI image manifest.
+
+    artifactType   application/vnd.on-imagebuilder.image.v1
+    config         the empty one
+    layers         kernel, initrd, base, then the overlays from the bottom to the top
+
+Each layer's media type says what it is, its `org.opencontainers.image.title`
+is its file name of 2015. The same parts give the same bytes.
+
+Source: github.com/opencontainers/image-spec, manifest.md (guidelines for artifact usage).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from imagebuilder.errors import ImagebuilderError
+from imagebuilder.store.layout import Blob
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+ARTIFACT_TYPE = "application/vnd.on-imagebuilder.image.v1"
+_PREFIX = "application/vnd.on-imagebuilder."
+KERNEL, INITRD, BASE = (f"{_PREFIX}{name}" for name in ("kernel.v1", "initrd.v1", "base.v1.squashfs"))
+OVERLAYS = {
+    "cpio.gz": f"{_PREFIX}overlay.v1.cpio+gzip",
+    "cpio.zst": f"{_PREFIX}overlay.v1.cpio+zstd",
+    "squashfs": f"{_PREFIX}overlay.v1.squashfs",
+}
+"""By the format of an overlay its media type."""
+
+EMPTY = b"{}"
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+TITLE = "org.opencontainers.image.title"
+_CREATED = "org.opencontainers.image.created"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One part: what it is, the name that its file has in an artifact folder, its content."""
+
+    media_type: str
+    title: str
+    blob: Blob
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What boots together; `created` is the time that all parts carry, as RFC 3339 writes it."""
+
+    layers: tuple[Layer, ...]
+    created: str
+
+    def of_type(self, media_type: str) -> Layer:
+        """The only layer of a type. Raises ImagebuilderError when there is none."""
+        for layer in self.layers:
+            if layer.media_type == media_type:
+                return layer
+        raise ImagebuilderError(f"the manifest has no layer of the type {media_type}")
+
+    @property
+    def overlays(self) -> tuple[Layer, ...]:
+        """The overlays, bottom first."""
+        return tuple(layer for layer in self.layers if layer.media_type in OVERLAYS.values())
+
+    def to_bytes(self) -> bytes:
+        """The OCI image manifest."""
+        value = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": ARTIFACT_TYPE,
+            "config": descriptor(EMPTY_TYPE, empty_blob()),
+            "layers": [
+                {**descriptor(layer.media_type, layer.blob), "annotations": {TITLE: layer.title}}
+                for layer in self.layers
+            ],
+            "annotations": {_CREATED: self.created},
+        }
+        return json.dumps(value, indent=2).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """Read one. Raises ImagebuilderError for what is no manifest of ours."""
+        try:
+            value = json.loads(data)
+            if value.get("artifactType") != ARTIFACT_TYPE:
+                raise ImagebuilderError(f"this manifest is of the type {value.get('artifactType')}, no image of ours")
+            layers = tuple(
+                Layer(layer["mediaType"], layer["annotations"][TITLE], blob_of(layer)) for layer in value["layers"]
+            )
+            return cls(layers, value["annotations"][_CREATED])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ImagebuilderError(f"this is no OCI image manifest: {error!r}") from None
+
+
+def empty_blob() -> Blob:
+    """The content of the empty config, `{}`."""
+    return Blob("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", len(EMPTY))
+
+
+def descriptor(media_type: str, blob: Blob) -> dict[str, Any]:
+    """An OCI content descriptor."""
+    return {"mediaType": media_type, "digest": blob.digest, "size": blob.size}
+
+
+def blob_of(value: dict[str, Any]) -> Blob:
+    """The content that a descriptor names. Raises ValueError for another algorithm than sha256."""
+    algorithm, _, hexadecimal = value["digest"].partition(":")
+    if algorithm != "sha256" or len(hexadecimal) != 64 or set(hexadecimal) - set("0123456789abcdef"):
+        raise ValueError(f"`{value['digest']}` is no sha256 digest")
+    return Blob(hexadecimal, int(value["size"]))
