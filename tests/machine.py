@@ -59,9 +59,6 @@ class PlainMachine:
         assert upper is None
         yield only
 
-    def squashfs(self, image: Path) -> AbstractContextManager[Path]:
-        raise NotImplementedError
-
     def apt_cache(self) -> AbstractContextManager[Path]:
         raise NotImplementedError
 

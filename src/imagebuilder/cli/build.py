@@ -46,9 +46,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--cache",
         type=Path,
-        default=Path("/var/cache/on-imagebuilder"),
         metavar="DIR",
-        help="where packages and the outputs of steps are kept (default: %(default)s)",
+        help="where packages and the outputs of steps are kept (default: /var/cache/on-imagebuilder; "
+        "if you are not root, ~/.cache/on-imagebuilder)",
     )
     parser.add_argument(
         "--store",
@@ -65,9 +65,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(arguments: argparse.Namespace) -> int:
     """Read the tree, then build it in a private namespace."""
     from imagebuilder.engine.build import Options, build, refuse_foreign
-    from imagebuilder.engine.cache import Cache
+    from imagebuilder.engine.cache import Cache, default_folder
     from imagebuilder.host import tools
-    from imagebuilder.host.namespace import require_root, run_private
+    from imagebuilder.host.namespace import become_root, run_private
     from imagebuilder.spec.tree import load_image, load_tree
 
     extra = extra_variables(arguments.extra_vars)
@@ -77,11 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("one image is built by `--kind` and `--config-file`, without a playbook", hint=_ONE_IMAGE)
     else:
         tree = load_tree(_playbook(arguments.playbook), extra)
-    require_root("build")
+    become_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
     store = arguments.store.resolve() if arguments.store else None
-    options = Options(Cache(arguments.cache.resolve(), store), max(1, arguments.jobs), _epoch())
+    options = Options(Cache((arguments.cache or default_folder()).resolve(), store), max(1, arguments.jobs), _epoch())
 
     def work() -> int:
         with progress(as_json=arguments.json, verbose=arguments.verbose) as report:

@@ -84,10 +84,9 @@ def _package_versions(packages: Sequence[str]) -> Mapping[str, str]:
 
 
 def _examine_for_building() -> Iterator[Finding]:
-    is_root = os.geteuid() == 0
-    yield Finding("ok" if is_root else "missing", "root", "" if is_root else "run builds as root, or with sudo")
+    if os.geteuid() != 0:
+        yield _probed("user namespace", probe.user_namespace)
     yield _probed("overlayfs", probe.overlay)
-    yield _probed("loop device", probe.loop_device)
     yield _at_least("free space here", files.free_bytes(Path.cwd()), _FREE_SPACE)
     yield _at_least("free memory", _free_memory(), _FREE_MEMORY)
 

@@ -18,6 +18,7 @@ from imagebuilder.events import Progress, Report, StepFinished, StepStarted
 from imagebuilder.host import clock
 from imagebuilder.host.chroot import INSIDE
 from imagebuilder.host.command import Command, run
+from imagebuilder.host.kernel import is_root_of_the_machine
 from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
@@ -65,12 +66,13 @@ def build(tree: TreeSpec, options: Options, report: Report) -> None:
         options.cache.layout.prepare()
         steps = plan.to_do(lambda step: options.cache.find(step) is not None)
         if steps:
-            place = stack.enter_context(workspace(_build_root(tree), tree.settings.build_root_size))
+            rooms = stack.enter_context(options.cache.rooms())
+            root = _build_root(tree) if is_root_of_the_machine() else rooms.blobs / "build-root"
+            place = stack.enter_context(workspace(root, tree.settings.build_root_size))
 
             def machine_for(step: PlannedStep, heard: Report) -> Machine:
                 return LocalMachine(step.name, scratch(place, step), _apt_files(apt), _environment(resolution), heard)
 
-            rooms = stack.enter_context(options.cache.rooms())
             execute(plan, steps, Execution(options.cache, rooms, machine_for, report, options.jobs))
         publish(plan, tree, options.cache, report)
 

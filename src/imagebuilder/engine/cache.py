@@ -9,6 +9,7 @@ CACHE/archives/, CACHE/apt/    packages (resolve/apt.py)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,21 @@ from urllib.parse import quote
 
 from imagebuilder import digest
 from imagebuilder.host import files
+from imagebuilder.host.kernel import is_root_of_the_machine
 from imagebuilder.plan.model import PlannedStep
 from imagebuilder.steps.base import identity
 from imagebuilder.store.actions import Actions
 from imagebuilder.store.layout import Layout
 from imagebuilder.store.record import Record
 from imagebuilder.store.trees import Trees
+
+
+def default_folder() -> Path:
+    """Where root keeps things, and where everybody else does (basedir-spec: XDG_CACHE_HOME)."""
+    name = "on-imagebuilder"
+    if is_root_of_the_machine():
+        return Path("/var/cache", name)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from imagebuilder.host import mounts
 from imagebuilder.host.command import Command, Completed, LineSink, run
-from imagebuilder.host.kernel import MountFlag
+from imagebuilder.host.kernel import MountFlag, is_root_of_the_machine
 
 INSIDE = "/run/imagebuilder"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -65,12 +65,13 @@ def opened(root: Path, *, on_line: LineSink, environment: Mapping[str, str]) -> 
 def _kernel_filesystems(stack: ExitStack, root: Path) -> None:
     secure = MountFlag.NOSUID | MountFlag.NOEXEC | MountFlag.NODEV
     stack.enter_context(mounts.mounted("proc", root / "proc", "proc", secure))
-    stack.enter_context(mounts.mounted("sysfs", root / "sys", "sysfs", secure | MountFlag.RDONLY))
+    if is_root_of_the_machine():
+        stack.enter_context(mounts.mounted("sysfs", root / "sys", "sysfs", secure | MountFlag.RDONLY))
+    else:  # only whoever owns the network may mount one
+        stack.enter_context(mounts.bind(Path("/sys"), root / "sys", read_only=True))
     dev = stack.enter_context(mounts.mounted("tmpfs", root / "dev", "tmpfs", MountFlag.NOSUID, "mode=0755"))
     for name in _DEVICES:
-        status = os.stat(f"/dev/{name}")
-        os.mknod(dev / name, status.st_mode, status.st_rdev)
-        os.chmod(dev / name, 0o666)
+        stack.enter_context(mounts.bind(Path("/dev", name), dev / name, read_only=False))
     for name, target in _DEVICE_LINKS.items():
         (dev / name).symlink_to(target)
     stack.enter_context(mounts.mounted("devpts", dev / "pts", "devpts", MountFlag.NOSUID, "newinstance,ptmxmode=0666"))

@@ -32,6 +32,9 @@ CLEAN_ENVIRONMENT: Mapping[str, str] = {
     "DEBCONF_NONINTERACTIVE_SEEN": "true",
 }
 
+AS_ROOT = ("unshare", "--map-root-user", "--map-auto")
+"""In front of a command: it runs as root of a user namespace with the caller's subordinate ids (subuid(5))."""
+
 LineSink = Callable[[str], None]
 
 

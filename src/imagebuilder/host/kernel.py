@@ -6,6 +6,7 @@ Numbers are from the Linux UAPI headers (linux/mount.h, linux/sched.h, linux/prc
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 from enum import IntFlag
 from pathlib import Path
@@ -19,9 +20,12 @@ class MountFlag(IntFlag):
     NODEV = 4
     NOEXEC = 8
     REMOUNT = 32
+    NOATIME = 1024
+    NODIRATIME = 2048
     BIND = 4096
     REC = 16384
     PRIVATE = 1 << 18
+    RELATIME = 1 << 21
 
 
 class CloneFlag(IntFlag):
@@ -36,6 +40,12 @@ _MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+
+
+@functools.cache
+def is_root_of_the_machine() -> bool:
+    """Whether this process is root, and so everywhere, not in a user namespace (user_namespaces(7)) only."""
+    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)]
 
 
 def mount(source: str, target: str, fstype: str = "", flags: MountFlag = MountFlag(0), data: str = "") -> None:

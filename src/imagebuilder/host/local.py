@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,9 +68,6 @@ class LocalMachine:
             yield merged
         if upper:
             remove_tree(work)
-
-    def squashfs(self, image: Path) -> AbstractContextManager[Path]:
-        return mounts.squashfs(image, self.scratch())
 
     @contextmanager
     def apt_cache(self) -> Iterator[Path]:

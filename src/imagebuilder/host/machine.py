@@ -57,9 +57,6 @@ class Machine(Protocol):
         `lower` is listed from the bottom to the top; without `upper` the view is read-only.
         """
 
-    def squashfs(self, image: Path) -> AbstractContextManager[Path]:
-        """Mount a squashfs read-only through a loop device and yield the mount point."""
-
     def apt_cache(self) -> AbstractContextManager[Path]:
         """A folder with apt's `lists` and `archives` (to be shown to a root that apt works on) and its `apt.conf`.
 

@@ -20,18 +20,31 @@ from types import FrameType
 from typing import NoReturn
 
 from imagebuilder.errors import ImagebuilderError, Interrupted, NotPermittedError
+from imagebuilder.host.command import AS_ROOT, Command, replace, run
 from imagebuilder.host.kernel import CloneFlag, MountFlag, die_with_parent, mount, unshare
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def require_root(verb: str) -> None:
-    """Raise NotPermittedError unless this process is root."""
-    if os.geteuid() != 0:
+def become_root(verb: str) -> None:
+    """Go on as root: as it is, or, started by somebody else, as root of a user namespace of its own.
+
+    There the program is started again, with the user's subordinate ids
+    (subuid(5)) for all the owners that an image has. Raises NotPermittedError
+    where this machine does not let this user have such a namespace.
+    """
+    if os.geteuid() == 0:
+        return
+    try:
+        run(Command((*AS_ROOT, "true")))
+    except ImagebuilderError as error:
+        reason = (error.detail.strip().splitlines() or [error.message])[-1]
         raise NotPermittedError(
-            f"`imagebuilder {verb}` needs root: it mounts overlays and runs programs in a chroot",
-            hint=f"run `sudo imagebuilder {verb} ...`",
-        )
+            f"`imagebuilder {verb}` mounts overlays and runs programs in a chroot: it wants to be root, or to have "
+            f"a user namespace, which cannot be had: {reason}",
+            hint=f"run `sudo imagebuilder {verb} ...`; or `imagebuilder doctor` says what the namespace lacks",
+        ) from None
+    replace((*AS_ROOT, *sys.orig_argv))
 
 
 def run_private(work: Callable[[], int]) -> int:

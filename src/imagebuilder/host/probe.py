@@ -5,11 +5,13 @@ A probe returns when the thing works and raises an `ImagebuilderError` that says
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
 from imagebuilder.errors import BootError, CommandError
-from imagebuilder.host.command import Command, run
+from imagebuilder.host import mounts
+from imagebuilder.host.command import AS_ROOT, Command, run
 
 _SCRIPT = Path(__file__).parent / "probe.sh"
 _GUEST_SECONDS = 5
@@ -22,12 +24,15 @@ _GUEST_RAN = _MAGIC << 1 | 1
 
 def overlay() -> None:
     """An overlay can be mounted in a private mount namespace, and a deletion becomes a whiteout."""
-    _in_private_namespace("overlay")
+    with tempfile.TemporaryDirectory() as folder:
+        as_root = () if os.geteuid() == 0 else AS_ROOT
+        script = ("sh", str(_SCRIPT), folder, mounts.overlay_options())
+        _run(Command((*as_root, "unshare", "--mount", "--propagation", "private", *script)))
 
 
-def loop_device() -> None:
-    """A squashfs can be mounted through a loop device."""
-    _in_private_namespace("loop")
+def user_namespace() -> None:
+    """Whoever calls may be root of a namespace of its own, with subordinate ids."""
+    _run(Command((*AS_ROOT, "true")))
 
 
 def guest(accelerator: str) -> None:
@@ -55,11 +60,9 @@ def _guest_argv(accelerator: str, disk: Path) -> tuple[str, ...]:
     )
 
 
-def _in_private_namespace(what: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        argv = ("unshare", "--mount", "--propagation", "private", "sh", str(_SCRIPT), what, folder)
-        try:
-            run(Command(argv))
-        except CommandError as error:
-            lines = error.detail.strip().splitlines() or [error.message]
-            raise BootError(lines[-1]) from error
+def _run(command: Command) -> None:
+    try:
+        run(command)
+    except CommandError as error:
+        lines = error.detail.strip().splitlines() or [error.message]
+        raise BootError(lines[-1]) from error

@@ -22,8 +22,9 @@ from imagebuilder.host.machine import Machine
 from imagebuilder.steps import cpio
 from imagebuilder.steps.base import Inputs, Step
 
-_OPAQUE = "trusted.overlay.opaque"
-_OWN_XATTRS = "trusted.overlay."
+# Linux Documentation/filesystems/overlayfs.rst: `user.` where the overlay was mounted in a user namespace.
+_OWN_XATTRS = ("trusted.overlay.", "user.overlay.")
+_REFERENCES = ("redirect", "metacopy")
 _COMPRESSORS = {
     "cpio.gz": ("pigz", "-9", "-n", "--suffix", ".packed"),
     "cpio.zst": ("zstd", "-19", "-q", "--rm"),
@@ -69,7 +70,7 @@ def _without_sockets(sources: Iterable[cpio.Source]) -> Iterator[cpio.Source]:
 def _opaque_whiteouts(upper: Path, below: Path, epoch: int) -> Iterator[cpio.Source]:
     """For each opaque directory of `upper`: whiteouts of what `below` has there and `upper` has not."""
     for folder, _, _ in os.walk(upper):
-        if _attribute(folder, _OPAQUE) != b"y":
+        if not _is_opaque(folder):
             continue
         for hidden in _names_to_hide(Path(folder), below / Path(folder).relative_to(upper)):
             name = os.fsencode(hidden.relative_to(below))
@@ -84,7 +85,7 @@ def _names_to_hide(upper: Path, below: Path) -> Iterator[Path]:
         mine = upper / entry.name
         if not os.path.lexists(mine):
             yield entry
-        elif _is_folder(mine) and _is_folder(entry) and _attribute(mine, _OPAQUE) != b"y":
+        elif _is_folder(mine) and _is_folder(entry) and not _is_opaque(mine):
             yield from _names_to_hide(mine, entry)
 
 
@@ -98,10 +99,14 @@ def _lost_attributes(upper: Path) -> Iterator[tuple[str, Sequence[str]]]:
         for name in (*folders, *files):
             path = os.path.join(folder, name)
             lost = [key for key in os.listxattr(path, follow_symlinks=False) if not key.startswith(_OWN_XATTRS)]
-            if _attribute(path, f"{_OWN_XATTRS}redirect") or _attribute(path, f"{_OWN_XATTRS}metacopy") is not None:
+            if any(_attribute(path, f"{own}{name}") is not None for own in _OWN_XATTRS for name in _REFERENCES):
                 raise ImagebuilderError(f"{path} exists only as a reference to another path of the overlay")
             if lost:
                 yield f"/{os.path.relpath(path, upper)}", lost
+
+
+def _is_opaque(path: str | Path) -> bool:
+    return any(_attribute(path, f"{own}opaque") == b"y" for own in _OWN_XATTRS)
 
 
 def _attribute(path: str | Path, name: str) -> bytes | None:

@@ -12,7 +12,7 @@ from imagebuilder.steps.base import Action, Inputs, Step
 from imagebuilder.steps.interpreter import MOUNT_POINT
 
 # Linux Documentation/filesystems/overlayfs.rst. What stays is `opaque`, which is the layer's own.
-_MARKS = frozenset({"trusted.overlay.impure", "trusted.overlay.origin", "trusted.overlay.uuid"})
+_MARKS = frozenset(f"{kind}.overlay.{name}" for kind in ("trusted", "user") for name in ("impure", "origin", "uuid"))
 
 
 @dataclass(frozen=True, slots=True)

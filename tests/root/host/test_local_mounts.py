@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,18 +59,6 @@ def test_view_without_an_upper_shows_all_layers(machine: LocalMachine, tmp_path:
 def test_several_views_may_be_open_at_once(machine: LocalMachine, tmp_path: Path) -> None:
     with machine.overlay([tmp_path / "a"]) as first, machine.overlay([tmp_path / "b"]) as second:
         assert (first / "both").read_text() + (second / "both").read_text() == "ab"
-
-
-def test_squashfs_is_mounted_read_only_through_a_loop_device_that_goes_away(
-    machine: LocalMachine, tmp_path: Path
-) -> None:
-    image = tmp_path / "image"
-    subprocess.run(["mksquashfs", tmp_path / "a", image, "-quiet", "-no-progress"], check=True)
-    with machine.squashfs(image) as mounted:
-        assert (mounted / "one").read_text() == "one"
-        with pytest.raises(OSError, match="Read-only"):
-            (mounted / "new").touch()
-    assert str(image) not in subprocess.run(["losetup", "--list"], capture_output=True, text=True, check=True).stdout
 
 
 def test_of_apts_folders_only_fetched_packages_are_kept(machine: LocalMachine, tmp_path: Path) -> None:

@@ -131,7 +131,9 @@ def _pack(place: Place, upper: Path, form: str, name: str) -> Path:
 def _as_on_a_node(place: Place, packed: Path, form: str) -> dict[str, tuple[object, ...]]:
     """The tree that a node has: an archive is unpacked over the base, a squashfs is a layer above it."""
     if form == "squashfs":
-        with place.machine.squashfs(packed) as layer, place.machine.overlay([place.base, layer]) as merged:
+        layer = place.folder / "layer"
+        subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-dest", layer, packed], check=True)
+        with place.machine.overlay([place.base, layer]) as merged:
             return _listing(merged)
     upper = place.folder / "node"
     upper.mkdir()

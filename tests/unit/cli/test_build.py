@@ -192,7 +192,7 @@ def test_source_date_epoch_is_a_number(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    monkeypatch.setattr("imagebuilder.host.namespace.require_root", lambda verb: None)
+    monkeypatch.setattr("imagebuilder.host.namespace.become_root", lambda verb: None)
     monkeypatch.setattr("imagebuilder.host.tools.require", lambda tools: None)
     assert main(["build", str(tree)]) == 2
     assert "`SOURCE_DATE_EPOCH=yesterday` is not a number of seconds" in capsys.readouterr().err
