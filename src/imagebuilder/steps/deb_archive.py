@@ -12,6 +12,7 @@ it decompresses on all cores what was compressed in blocks.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import lzma
 import tarfile
@@ -29,6 +30,7 @@ _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _LARGE = 8 << 20
 _BUFFER = 256 << 10
+_PIPE = 1 << 20
 _MODES: Mapping[str, Literal["r|", "r|gz", "r|xz"]] = {"": "r|", ".gz": "r|gz", ".xz": "r|xz"}
 
 
@@ -79,6 +81,7 @@ def _piped(deb: Path, option: str) -> Iterator[IO[bytes]]:
     """What dpkg-deb makes of a package's member. Raises ImagebuilderError when it fails."""
     with spawn(Command(("dpkg-deb", option, str(deb)))) as process:
         assert process.stdout is not None
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
         yield process.stdout
         while process.stdout.read(_BUFFER):  # what stands behind the archive's end
             pass

@@ -13,7 +13,7 @@ import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,11 +22,15 @@ from threading import Lock
 from typing import IO
 
 from imagebuilder.errors import ImagebuilderError
+from imagebuilder.host.machine import Machine
+from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps.deb_archive import open_data
 from imagebuilder.steps.files import resolve
-from imagebuilder.steps.path_filter import PathFilter
+from imagebuilder.steps.path_filter import PathFilter, path_filter
 
 _CHUNK = 1 << 20
+_OWNERS = os.geteuid() == 0
+"""Whether files get their owners: as with tar, root's do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,14 @@ class Unpacked:
     hashes: Mapping[str, str]
 
 
-def extract(root: Path, packages: Sequence[Unpacking], excluded: PathFilter, jobs: int) -> tuple[Unpacked, ...]:
+def unpack(machine: Machine, debs: Sequence[Deb], folder: Path, wanted: Iterable[str] = ("*",)) -> None:
+    """Lay the files of packages over each other in `folder`: those whose paths match one of the patterns `wanted`."""
+    machine.progress(f"unpacking {len(debs)} packages")
+    packages = [Unpacking(machine.archive(deb.file_name)) for deb in debs]
+    extract(folder, packages, path_filter(["path-exclude=*", *(f"path-include={pattern}" for pattern in wanted)]))
+
+
+def extract(root: Path, packages: Sequence[Unpacking], excluded: PathFilter) -> tuple[Unpacked, ...]:
     """Extract packages into `root`; returns what each holds.
 
     Raises ImagebuilderError for a device or anything else that no package should hold.
@@ -64,7 +75,7 @@ def extract(root: Path, packages: Sequence[Unpacking], excluded: PathFilter, job
     folders = _Folders(root)
     # The largest first, so that no thread is left alone with it at the end.
     order = sorted(range(len(packages)), key=lambda i: -packages[i].deb.stat().st_size)
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         futures = {i: pool.submit(_Extraction(folders, packages[i], excluded, i).run) for i in order}
         unpacked = tuple(futures[i].result() for i in range(len(packages)))
     folders.finish()
@@ -98,7 +109,8 @@ class _Folders:
         """Give all folders that were made what they were claimed with: their times change while they are filled."""
         for place, (_, member) in self._made.items():
             if member:
-                os.chown(place, member.uid, member.gid)
+                if _OWNERS:
+                    os.chown(place, member.uid, member.gid)
                 os.chmod(place, stat.S_IMODE(member.mode))
                 os.utime(place, (member.mtime, member.mtime))
 
@@ -167,7 +179,8 @@ class _Extraction:
         else:
             _unlink(place)
             os.symlink(member.linkname, place)
-            os.chown(place, member.uid, member.gid, follow_symlinks=False)
+            if _OWNERS:
+                os.chown(place, member.uid, member.gid, follow_symlinks=False)
             os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
         return True
 
@@ -190,7 +203,8 @@ def _write(place: str, member: tarfile.TarInfo, content: IO[bytes], *, hashed: b
             os.write(target, chunk)
             if digest:
                 digest.update(chunk)
-        os.fchown(target, member.uid, member.gid)
+        if _OWNERS:
+            os.fchown(target, member.uid, member.gid)
         os.fchmod(target, stat.S_IMODE(member.mode))
         os.utime(target, (member.mtime, member.mtime))
     finally:

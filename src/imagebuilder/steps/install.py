@@ -137,11 +137,11 @@ def unpack(root: Path, packages: Sequence[Package]) -> None:
         )
         for package in packages
     ]
-    unpacked = extract(root, work, _excluded(root), len(os.sched_getaffinity(0)))
-    _refuse_shared(root, packages, unpacked)
-    for package, found in zip(packages, unpacked, strict=True):
-        _register(root, package, found)
-    paths = [path for found in unpacked for path in found.paths]
+    found = extract(root, work, _excluded(root))
+    _refuse_shared(root, packages, found)
+    for package, unpacked in zip(packages, found, strict=True):
+        _register(root, package, unpacked)
+    paths = [path for unpacked in found for path in unpacked.paths]
     _append(root / _DPKG / "triggers/Unincorp", database.activations(triggers, paths))
 
 
