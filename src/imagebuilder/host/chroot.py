@@ -79,9 +79,6 @@ def _kernel_filesystems(stack: ExitStack, root: Path) -> None:
     stack.enter_context(mounts.mounted("tmpfs", root / "run", "tmpfs", MountFlag.NOSUID | MountFlag.NODEV, "mode=0755"))
     (root / "run/lock").mkdir()
     (root / "run/lock").chmod(0o1777)
-    journal = root / "var/lib/dpkg/updates"
-    if journal.is_dir():  # empty but while dpkg runs, which would wait for the disk with each line
-        stack.enter_context(mounts.mounted("tmpfs", journal, "tmpfs", MountFlag.NOSUID | MountFlag.NODEV))
 
 
 def _no_daemons(stack: ExitStack, root: Path) -> None:

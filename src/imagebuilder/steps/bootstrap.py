@@ -1,13 +1,14 @@
 """A root filesystem from nothing but package files: no apt and no debootstrap in between.
 
-links of a merged /usr, an empty dpkg database, the excluded paths
-essential packages and all that they need: extracted, then their `preinst`
-all other packages: `preinst`, then extracted
-one run of dpkg configures all of them
+In this order: the links of a merged /usr, an empty dpkg database and the
+excluded paths; essential packages and all that they need, with `preinst` after
+their files, which it runs on; all other packages, with `preinst` before; one
+run of dpkg that configures all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,11 +17,13 @@ from imagebuilder.host.machine import Machine
 from imagebuilder.steps import install
 from imagebuilder.steps.base import Inputs, Step
 from imagebuilder.steps.dpkg_relations import needed
+from imagebuilder.steps.install import Package
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.rootfs import Rootfs
+from imagebuilder.steps.upperdir import bottom_layer
 
-_MERGED = {"amd64": ("bin", "lib", "lib64", "sbin")}
-_MERGED_ELSEWHERE = ("bin", "lib", "sbin")
+_MERGED_USR = ("bin", "lib", "sbin")
+_MERGED_USR_TOO = {"amd64": ("lib64",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +38,40 @@ class Bootstrap(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Fill `output`; mmdebstrap does it when a package needs more than we can do."""
-        rootfs = self.rootfs
-        packages = install.read_packages(machine, rootfs.debs)
-        fields = {package.name: package.fields for package in packages}
-        essential = needed((name for name, f in fields.items() if f.get("Essential") == "yes"), fields)
-        if reasons := install.refusals(output, packages, rootfs.architecture):
+        packages = install.read_packages(machine, self.rootfs.debs)
+        if reasons := install.refusals(output, packages, self.rootfs.architecture):
             machine.note(f"mmdebstrap makes this base: {'; '.join(reasons)}")
-            Mmdebstrap(rootfs).run(machine, inputs, output)
+            Mmdebstrap(self.rootfs).run(machine, inputs, output)
             return
-        for name in _MERGED.get(rootfs.architecture, _MERGED_ELSEWHERE):
-            (output / "usr" / name).mkdir(parents=True)
-            (output / name).symlink_to(f"usr/{name}")
-        install.prepare(output)
-        rootfs.configure(output)
-        first = [package for package in packages if package.name in essential]
-        rest = [package for package in packages if package.name not in essential]
         machine.progress(f"unpacking {len(packages)} packages")
-        install.unpack(output, first)
-        with machine.chroot(output) as root:
-            install.run_preinst(root, first)
-            install.install(root, rest)
-            machine.progress(f"configuring {len(packages)} packages")
-            install.configure(root)
-        # As apt has it: what every system has is not there for others' sake.
-        free = [p for p in rest if p.fields.get("Priority") != "required" and p.name != "apt"]
-        install.mark_automatic(output, free, rootfs.requests, rootfs.architecture)
-        if (output / "etc/machine-id").exists():  # every node draws its own
-            (output / "etc/machine-id").write_text("")
-            (output / "etc/machine-id").chmod(0o644)
+        with bottom_layer(machine, output) as root:
+            self._prepare(root)
+            first, rest = _parted(packages)
+            install.unpack(root, first)
+            with machine.chroot(root) as chroot:
+                install.run_preinst(chroot, first)
+                install.install(chroot, rest)
+                machine.progress(f"configuring {len(packages)} packages")
+                install.configure(chroot)
+            # As apt has it: what every system has is not there for others' sake.
+            others = (p for p in rest if p.fields.get("Priority") != "required" and p.name != "apt")
+            install.mark_automatic(root, others, self.rootfs.requests, self.rootfs.architecture)
+            identity = root / "etc/machine-id"
+            if identity.exists():  # each node draws its own
+                identity.write_text("")
+                identity.chmod(0o644)
+
+    def _prepare(self, root: Path) -> None:
+        """What has to be there before any package."""
+        for name in (*_MERGED_USR, *_MERGED_USR_TOO.get(self.rootfs.architecture, ())):
+            (root / "usr" / name).mkdir(parents=True)
+            (root / name).symlink_to(f"usr/{name}")
+        install.prepare(root)
+        self.rootfs.configure(root)
+
+
+def _parted(packages: Sequence[Package]) -> tuple[list[Package], list[Package]]:
+    """Essential packages with all that they need, and the rest."""
+    fields = {package.name: package.fields for package in packages}
+    essential = needed((name for name, f in fields.items() if f.get("Essential") == "yes"), fields)
+    return [p for p in packages if p.name in essential], [p for p in packages if p.name not in essential]

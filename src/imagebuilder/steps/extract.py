@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 import tarfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +30,6 @@ from imagebuilder.steps.files import resolve
 from imagebuilder.steps.path_filter import PathFilter, path_filter
 
 _CHUNK = 1 << 20
-_OWNERS = os.geteuid() == 0
-"""Whether files get their owners: as with tar, root's do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,8 @@ class _Folders:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.owned = os.geteuid() == 0
+        """Whether files get the owners that they are packed with: as with tar, root's do."""
         self._places: dict[str, str] = {"/": str(root)}
         self._made: dict[str, tuple[int, tarfile.TarInfo | None]] = {}
         self._lock = Lock()
@@ -109,7 +110,7 @@ class _Folders:
         """Give all folders that were made what they were claimed with: their times change while they are filled."""
         for place, (_, member) in self._made.items():
             if member:
-                if _OWNERS:
+                if self.owned:
                     os.chown(place, member.uid, member.gid)
                 os.chmod(place, stat.S_IMODE(member.mode))
                 os.utime(place, (member.mtime, member.mtime))
@@ -124,7 +125,7 @@ class _Folders:
             place = str(resolve(self._root, PurePosixPath("/", os.path.relpath(place, self._root))))
         if not os.path.isdir(place):
             os.mkdir(place, 0o755)
-            self._made[place] = (len(self._made) + (1 << 30), None)
+            self._made[place] = (sys.maxsize, None)
         self._places[path] = place
         return place
 
@@ -152,20 +153,36 @@ class _Extraction:
                     self.folders.claim(path, self.rank, member)
                     continue
                 place = self._place(path)
-                if member.isreg():
-                    content = tar.extractfile(member)
-                    assert content is not None
+                if content := tar.extractfile(member) if member.isreg() else None:
                     hashed = self.package.all_hashed or path in self.package.hashed
-                    if digest := _write(place, member, content, hashed=hashed):
+                    if digest := self._write(place, member, content, hashed=hashed):
                         hashes[path] = digest
                 elif not self._link(place, member):
                     continue
+                elif member.islnk() and self.package.all_hashed:
+                    hashes[path] = hashes[_path(member.linkname)]
                 files.append(path)
         return Unpacked(tuple(paths), tuple(files), hashes)
 
     def _place(self, path: str) -> str:
         folder, _, name = self.package.diverted.get(path, path).rpartition("/")
         return f"{self.folders.place(folder or '/')}/{name}"
+
+    def _write(self, place: str, member: tarfile.TarInfo, content: IO[bytes], *, hashed: bool) -> str:
+        """A regular file; returns its md5 if it is `hashed`."""
+        digest = hashlib.md5(usedforsecurity=False) if hashed else None
+        _unlink(place)
+        with open(place, "xb") as target:
+            while chunk := content.read(_CHUNK):
+                target.write(chunk)
+                if digest:
+                    digest.update(chunk)
+            target.flush()
+            if self.folders.owned:
+                os.fchown(target.fileno(), member.uid, member.gid)
+            os.fchmod(target.fileno(), stat.S_IMODE(member.mode))  # after the owner, whose change takes setuid away
+            os.utime(target.fileno(), (member.mtime, member.mtime))
+        return digest.hexdigest() if digest else ""
 
     def _link(self, place: str, member: tarfile.TarInfo) -> bool:
         """A link of either kind; False where a folder is in its place already."""
@@ -179,7 +196,7 @@ class _Extraction:
         else:
             _unlink(place)
             os.symlink(member.linkname, place)
-            if _OWNERS:
+            if self.folders.owned:
                 os.chown(place, member.uid, member.gid, follow_symlinks=False)
             os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
         return True
@@ -191,25 +208,6 @@ def _path(name: str) -> str:
     if "/../" in f"{path}/" or "\n" in path:
         raise ImagebuilderError(f"a package holds the path `{name!r}`")
     return "" if path in ("/", "/.") else path
-
-
-def _write(place: str, member: tarfile.TarInfo, content: IO[bytes], *, hashed: bool) -> str:
-    """A regular file; returns its md5 if it is `hashed`. Its owner comes before its mode: chown takes setuid away."""
-    digest = hashlib.md5(usedforsecurity=False) if hashed else None
-    _unlink(place)
-    target = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        while chunk := content.read(_CHUNK):
-            os.write(target, chunk)
-            if digest:
-                digest.update(chunk)
-        if _OWNERS:
-            os.fchown(target, member.uid, member.gid)
-        os.fchmod(target, stat.S_IMODE(member.mode))
-        os.utime(target, (member.mtime, member.mtime))
-    finally:
-        os.close(target)
-    return digest.hexdigest() if digest else ""
 
 
 def _unlink(place: str) -> None:

@@ -15,6 +15,7 @@ from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Machine
 from imagebuilder.steps.base import Inputs, Step
 from imagebuilder.steps.rootfs import Rootfs
+from imagebuilder.steps.upperdir import bottom_layer
 
 _SETUP_HOOK = Path(__file__).with_name("mmdebstrap-setup.sh")
 _CUSTOMIZE_HOOK = Path(__file__).with_name("mmdebstrap-customize.sh")
@@ -32,26 +33,28 @@ class Mmdebstrap(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Run mmdebstrap into `output`; its progress is the step's."""
-        rootfs = self.rootfs
-        with machine.apt_cache() as cache:
-            argv = (
-                *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--verbose"),
-                *("--skip=update", "--skip=essential/unlink", "--skip=check/signed-by"),
-                f"--architectures={rootfs.architecture}",
-                *(f"--dpkgopt={option}" for option in rootfs.dpkg_options),
-                "--dpkgopt=force-unsafe-io",
-                '--aptopt=APT::Install-Recommends "false"',
-                *(f"--include={request}" for request in rootfs.requests),
-                f"--hook-dir={_MERGED_USR_HOOKS}",
-                f'--setup-hook={shlex.join((str(_SETUP_HOOK), str(cache)))} "$1"',
-                f'--customize-hook={shlex.quote(str(_CUSTOMIZE_HOOK))} "$1"',
-                *(rootfs.suite, str(output), "-"),
-            )
-            machine.progress(f"installing {len(rootfs.debs)} packages")
+        with bottom_layer(machine, output) as root, machine.apt_cache() as cache:
+            machine.progress(f"installing {len(self.rootfs.debs)} packages")
             sources = (cache / "host-sources.list").read_bytes()
-            machine.run(Command(argv, stdin=sources, env={"SOURCE_DATE_EPOCH": str(rootfs.epoch)}))
-        for name in ("etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/apt/apt.conf.d/99mmdebstrap"):
-            (output / name).unlink()
-        for name in ("etc/hostname", "etc/resolv.conf"):
-            (output / name).unlink(missing_ok=True)
-        rootfs.configure(output)
+            environment = {"SOURCE_DATE_EPOCH": str(self.rootfs.epoch)}
+            machine.run(Command(self._command(root, cache), stdin=sources, env=environment))
+            for name in ("etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/apt/apt.conf.d/99mmdebstrap"):
+                (root / name).unlink()
+            for name in ("etc/hostname", "etc/resolv.conf"):
+                (root / name).unlink(missing_ok=True)
+            self.rootfs.configure(root)
+
+    def _command(self, root: Path, cache: Path) -> tuple[str, ...]:
+        return (
+            *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--verbose"),
+            *("--skip=update", "--skip=essential/unlink", "--skip=check/signed-by"),
+            f"--architectures={self.rootfs.architecture}",
+            *(f"--dpkgopt={option}" for option in self.rootfs.dpkg_options),
+            "--dpkgopt=force-unsafe-io",
+            '--aptopt=APT::Install-Recommends "false"',
+            *(f"--include={request}" for request in self.rootfs.requests),
+            f"--hook-dir={_MERGED_USR_HOOKS}",
+            f'--setup-hook={shlex.join((str(_SETUP_HOOK), str(cache)))} "$1"',
+            f'--customize-hook={shlex.quote(str(_CUSTOMIZE_HOOK))} "$1"',
+            *(self.rootfs.suite, str(root), "-"),
+        )
