@@ -18,8 +18,10 @@ from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source
 from imagebuilder.steps.bootstrap import Bootstrap
 from imagebuilder.steps.interpreter import PythonBundle
+from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.overlay import PackOverlay
 from imagebuilder.steps.provision import Provision
+from imagebuilder.steps.rootfs import Rootfs
 from imagebuilder.steps.squashfs import Squashfs
 from imagebuilder.steps.unsquash import Unsquash
 from imagebuilder.store.manifest import BASE, OVERLAYS
@@ -70,7 +72,7 @@ class _Compiler:
     def _base(self, image: ImageSpec, keys: BaseKeys) -> tuple[str, ...]:
         settings = self.tree.settings
         debs = self._packages(image).install
-        bootstrap = Bootstrap(
+        rootfs = Rootfs(
             suite=settings.debootstrap_release,
             architecture=settings.debootstrap_arch,
             requests=(*map(str, keys.packages), *(deb.name for deb in debs if deb.name == "usr-is-merged")),
@@ -79,6 +81,7 @@ class _Compiler:
             sources=self.resolution.sources.published,
             epoch=self.resolution.epoch,
         )
+        bootstrap = Bootstrap(rootfs) if settings.installs_directly else Mmdebstrap(rootfs)
         bottom = self.builder.add(f"{image.name}: bootstrap", bootstrap)
         provision = Provision(actions_of(self.tree, image, ImagePackages()))
         top = self.builder.add(f"{image.name}: provision", provision, lower=(bottom,), python=self._python(image))

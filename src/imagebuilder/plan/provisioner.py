@@ -29,7 +29,7 @@ def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tup
     requests = tuple(map(str, keys.packages)) if isinstance(keys, OverlayKeys) else ()
     debs = tuple(Source.of(tree.root / name) for name in getattr(keys, "debs", ()))
     if requests or debs:
-        actions.append(InstallPackages(requests, debs, packages.install))
+        actions.append(InstallPackages(requests, debs, packages.install, direct=tree.settings.installs_directly))
     if isinstance(keys, BaseKeys) and keys.agent:
         actions.append(CopyFiles((FileCopy("/", Source.of(_NODE_FILES)),)))
         actions.append(RunCommands((_PREPARE,)))

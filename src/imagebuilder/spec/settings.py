@@ -18,6 +18,8 @@ from imagebuilder.spec.config import LISTED, Text, read_keys
 from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.yamlfile import Document
 
+# Where tests compare what we install with what mmdebstrap and apt install, file by file.
+_PROVEN = frozenset({"bookworm", "trixie"})
 _SERVER = re.compile(r"(https?://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -46,8 +48,14 @@ class Settings(BaseModel):
     apt_server: Annotated[str | None, BeforeValidator(_server)] = None
     kernel_package: str = "linux-image-amd64"
     repository_lists: Annotated[tuple[Annotated[str, BeforeValidator(_source_line)], ...], LISTED] = ()
+    bootstrap: Literal["native", "mmdebstrap"] | None = None
     build_artifact_path: str = "../builds"
     build_root_size: Annotated[Text, Field(pattern=r"^[0-9]+[kKmMgG%]?$")] = "8G"
+
+    @property
+    def installs_directly(self) -> bool:
+        """Whether packages are installed by ourselves, rather than by mmdebstrap and apt."""
+        return self.debootstrap_release in _PROVEN if self.bootstrap is None else self.bootstrap == "native"
 
     @property
     def artifact_folder(self) -> Path:

@@ -1,87 +1,77 @@
-"""A root filesystem from nothing: mmdebstrap, minbase, without what a RAM node never reads.
+"""A root filesystem from nothing but package files: no apt and no debootstrap in between.
 
-Excluded paths are never unpacked, rather than deleted afterwards. apt's lists
-and the .debs come from the build's own cache: nothing is fetched here.
+In this order: the links of a merged /usr, an empty dpkg database and the
+excluded paths; essential packages and all that they need, with `preinst` after
+their files, which it runs on; all other packages, with `preinst` before; one
+run of dpkg that configures all of them.
 """
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Machine
-from imagebuilder.resolve.deb import Deb
+from imagebuilder.steps import install
 from imagebuilder.steps.base import Inputs, Step
+from imagebuilder.steps.dpkg_relations import needed
+from imagebuilder.steps.install import Package
+from imagebuilder.steps.mmdebstrap import Mmdebstrap
+from imagebuilder.steps.rootfs import Rootfs
+from imagebuilder.steps.upperdir import bottom_layer
 
-_SETUP_HOOK = Path(__file__).with_name("bootstrap-setup.sh")
-_CUSTOMIZE_HOOK = Path(__file__).with_name("bootstrap-customize.sh")
-_MERGED_USR_HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
-_DPKG_CONFIG = "etc/dpkg/dpkg.cfg.d/on-imagebuilder"
+_MERGED_USR = ("bin", "lib", "sbin")
+_MERGED_USR_TOO = {"amd64": ("lib64",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap(Step):
-    """A folder with suite, packages and all that they need.
-
-    `requests` go to apt as they stand (`name` or `name=version`), `debs` is
-    everything that they and the tree's own packages come down to, `excludes`
-    are dpkg path patterns, a leading `!` for one that is kept all the same;
-    `sources` become the image's /etc/apt/sources.list.
-    """
+    """The folder that `rootfs` describes."""
 
     kind: ClassVar[str] = "bootstrap"
+    version: ClassVar[int] = 2
     makes_folder: ClassVar[bool] = True
 
-    suite: str
-    architecture: str
-    requests: tuple[str, ...]
-    debs: tuple[Deb, ...]
-    excludes: tuple[str, ...]
-    sources: tuple[str, ...]
-    epoch: int
+    rootfs: Rootfs
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
-        """Run mmdebstrap into `output`; its progress is the step's."""
-        with machine.apt_cache() as cache:
-            argv = (
-                *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--verbose"),
-                *("--skip=update", "--skip=essential/unlink", "--skip=check/signed-by"),
-                f"--architectures={self.architecture}",
-                *(f"--dpkgopt={option}" for option in _dpkg_options(self.excludes)),
-                "--dpkgopt=force-unsafe-io",
-                '--aptopt=APT::Install-Recommends "false"',
-                *(f"--include={request}" for request in self.requests),
-                f"--hook-dir={_MERGED_USR_HOOKS}",
-                f'--setup-hook={shlex.join((str(_SETUP_HOOK), str(cache)))} "$1"',
-                f'--customize-hook={shlex.quote(str(_CUSTOMIZE_HOOK))} "$1"',
-                *(self.suite, str(output), "-"),
-            )
-            machine.progress(f"installing {len(self.debs)} packages")
-            machine.run(
-                Command(argv, stdin=_build_sources(cache), env={"SOURCE_DATE_EPOCH": str(self.epoch)}),
-            )
-        self._finish(output)
+        """Fill `output`; mmdebstrap does it when a package needs more than we can do."""
+        packages = install.read_packages(machine, self.rootfs.debs)
+        if reasons := install.refusals(output, packages, self.rootfs.architecture):
+            machine.note(f"mmdebstrap makes this base: {'; '.join(reasons)}")
+            Mmdebstrap(self.rootfs).run(machine, inputs, output)
+            return
+        machine.progress(f"unpacking {len(packages)} packages")
+        with bottom_layer(machine, output) as root:
+            self._prepare(root)
+            first, rest = _parted(packages)
+            install.unpack(root, first)
+            with machine.chroot(root) as chroot:
+                install.run_preinst(chroot, first)
+                install.install(chroot, rest)
+                machine.progress(f"configuring {len(packages)} packages")
+                install.configure(chroot)
+            # As apt has it: what every system has is not there for others' sake.
+            others = (p for p in rest if p.fields.get("Priority") != "required" and p.name != "apt")
+            install.mark_automatic(root, others, self.rootfs.requests, self.rootfs.architecture)
+            identity = root / "etc/machine-id"
+            if identity.exists():  # each node draws its own
+                identity.write_text("")
+                identity.chmod(0o644)
 
-    def _finish(self, output: Path) -> None:
-        """Our own configuration in place of mmdebstrap's."""
-        (output / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").unlink()
-        (output / "etc/apt/apt.conf.d/99mmdebstrap").unlink()
-        options = "".join(f"{option}\n" for option in _dpkg_options(self.excludes))
-        (output / _DPKG_CONFIG).write_text(options)
-        (output / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in self.sources))
-        for name in ("etc/hostname", "etc/resolv.conf"):
-            (output / name).unlink(missing_ok=True)
-
-
-def _dpkg_options(excludes: tuple[str, ...]) -> list[str]:
-    """dpkg.cfg lines; an include has to come after the excludes that it pierces."""
-    dropped = [f"path-exclude={pattern}" for pattern in excludes if not pattern.startswith("!")]
-    kept = [f"path-include={pattern[1:]}" for pattern in excludes if pattern.startswith("!")]
-    return dropped + kept
+    def _prepare(self, root: Path) -> None:
+        """What has to be there before any package."""
+        for name in (*_MERGED_USR, *_MERGED_USR_TOO.get(self.rootfs.architecture, ())):
+            (root / "usr" / name).mkdir(parents=True)
+            (root / name).symlink_to(f"usr/{name}")
+        install.prepare(root)
+        self.rootfs.configure(root)
 
 
-def _build_sources(cache: Path) -> bytes:
-    return (cache / "host-sources.list").read_bytes()
+def _parted(packages: Sequence[Package]) -> tuple[list[Package], list[Package]]:
+    """Essential packages with all that they need, and the rest."""
+    fields = {package.name: package.fields for package in packages}
+    essential = needed((name for name, f in fields.items() if f.get("Essential") == "yes"), fields)
+    return [p for p in packages if p.name in essential], [p for p in packages if p.name not in essential]

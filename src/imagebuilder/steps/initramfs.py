@@ -21,6 +21,7 @@ from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps import cpio, kernel, libraries, modules
 from imagebuilder.steps.base import Inputs, Source, Step
+from imagebuilder.steps.extract import unpack
 
 MODULES_IMAGE = b"modules.squashfs"
 _MOUNTED = b"/layers/modules/"
@@ -46,7 +47,8 @@ class InitramfsTree(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Raises UserError for a program or library that is in none of the packages."""
-        root = kernel.unpack(machine, self.userland)
+        root = machine.scratch()
+        unpack(machine, self.userland, root)
         for name in _FOLDERS:
             (output / name).mkdir(parents=True, exist_ok=True)
         for name in _LINKS:

@@ -20,9 +20,11 @@ from pathlib import Path
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host.command import Command
+from imagebuilder.host.files import remove_tree
 from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps.base import Inputs, Source, Step
+from imagebuilder.steps.extract import unpack
 
 BUNDLE_PACKAGES = ("python3", "python3-apt")
 """What to resolve, with all dependencies, in the image's own suite: python-apt reads the image's apt data."""
@@ -56,14 +58,13 @@ class PythonBundle(Step):
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Unpack the packages beside their place, keep what Python needs, compile it."""
         unpacked = output / "unpacked"
-        archives = "\0".join(str(machine.archive(deb.file_name)) for deb in self.debs)
-        unpack = ("dpkg-deb", "--extract", "{}", str(unpacked))
-        machine.run(Command(("xargs", "--null", "--max-procs=4", "-I{}", *unpack), stdin=archives.encode()))
+        unpacked.mkdir()
+        unpack(machine, self.debs, unpacked, ("/usr/bin/python3*", "/lib/*", "/usr/lib/*"))
         for folder in ("bin", "lib", "native"):
             (output / folder).mkdir()
         for source, target in _kept(unpacked):
             source.rename(output / target)
-        machine.run(Command(("rm", "-r", "--", str(unpacked))))
+        remove_tree(unpacked)
         (output / "ld.so").symlink_to(_loader(output / "native").relative_to(output))
         self._add_parts(output)
         _compile(machine, output)

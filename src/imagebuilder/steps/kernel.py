@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host.command import Command
-from imagebuilder.host.files import remove_tree
 from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps.base import Inputs, Step
+from imagebuilder.steps.extract import unpack
 
 MODULES = Path("usr/lib/modules")
 
@@ -29,19 +29,17 @@ class Kernel(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Unpack the packages. Raises ImagebuilderError when they do not hold the kernel `release`."""
-        unpacked = unpack(machine, self.debs, output / "unpacked")
-        # Where /usr is not merged yet, modules are packed below /lib.
-        modules = [place for place in (unpacked / MODULES, unpacked / "lib/modules") if (place / self.release).is_dir()]
-        if not modules or not (unpacked / "boot" / f"vmlinuz-{self.release}").is_file():
+        unpack(machine, self.debs, output, ("/boot/*", "/lib/modules/*", f"/{MODULES}/*"))
+        if (output / "lib").exists():  # where packages know nothing of a merged /usr
+            (output / MODULES).parent.mkdir(parents=True)
+            (output / "lib/modules").rename(output / MODULES)
+            (output / "lib").rmdir()
+        if not (output / MODULES / self.release).is_dir() or not (output / f"boot/vmlinuz-{self.release}").is_file():
             names = ", ".join(f"`{deb.name}`" for deb in self.debs)
             raise ImagebuilderError(f"{names} does not hold the kernel `{self.release}` and its modules")
         # Ubuntu's; what else compresses modules is read as it is.
-        find = ("find", str(modules[0]), "-name", "*.ko.zst", "-exec", "zstd", "-d", "-q", "--rm", "{}", "+")
+        find = ("find", str(output / MODULES), "-name", "*.ko.zst", "-exec", "zstd", "-d", "-q", "--rm", "{}", "+")
         machine.run(Command(find))
-        (output / MODULES).mkdir(parents=True)
-        (unpacked / "boot").rename(output / "boot")
-        (modules[0] / self.release).rename(output / MODULES / self.release)
-        remove_tree(unpacked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +59,3 @@ class KernelImage(Step):
 def config(kernel: Path, release: str) -> frozenset[str]:
     """The lines of a kernel's configuration (`CONFIG_RD_ZSTD=y`) in an output of the step."""
     return frozenset((kernel / "boot" / f"config-{release}").read_text().splitlines())
-
-
-def unpack(machine: Machine, debs: tuple[Deb, ...], folder: Path | None = None) -> Path:
-    """The files of packages, laid over each other in `folder`, by default a new one that nobody keeps."""
-    folder = folder or machine.scratch()
-    for deb in debs:
-        machine.progress(f"unpacking {deb.name}")
-        machine.run(Command(("dpkg-deb", "--extract", str(machine.archive(deb.file_name)), str(folder))))
-    return folder

@@ -23,7 +23,8 @@ from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps import elf
 from imagebuilder.steps.base import Inputs, Step
-from imagebuilder.steps.kernel import MODULES, unpack
+from imagebuilder.steps.extract import unpack
+from imagebuilder.steps.kernel import MODULES
 
 PROFILES: Mapping[str, tuple[str, ...]] = {"virt": ("virt",), "metal": ("virt", "metal")}
 """Profile -> the lists that it is made of."""
@@ -82,7 +83,8 @@ class Modules(Step):
         (output / FIRMWARE).mkdir(parents=True)
         if not self.firmware:
             return
-        unpacked = unpack(machine, self.firmware)
+        unpacked = machine.scratch()
+        unpack(machine, self.firmware, unpacked, ("/lib/firmware/*", f"/{FIRMWARE}/*"))
         wanted = wanted_firmware(chosen, (*self.selection, *self.extra))
         missing = copy_firmware(wanted, unpacked, output / FIRMWARE)
         if missing:

@@ -1,4 +1,4 @@
-"""Debian packages into a root that exists, in one apt transaction."""
+"""Debian packages into a root that exists: directly where that is enough, else in one apt transaction."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from imagebuilder.host.machine import Chroot, Machine
 from imagebuilder.resolve.deb import Deb
+from imagebuilder.steps import install
 from imagebuilder.steps.base import Action, Source
 
 _LOCAL = "/run/imagebuilder/debs"
@@ -17,20 +18,45 @@ class InstallPackages(Action):
     """Install `requests` (`name` or `name=version`) and the tree's own `local_debs`.
 
     `debs` is what they come down to; all of them are in the archive folder already.
+    They are installed without apt when `direct` is said, and when nothing but
+    unpacking and configuring is needed for it.
     """
 
     kind: ClassVar[str] = "packages"
+    version: ClassVar[int] = 2
 
     requests: tuple[str, ...]
     local_debs: tuple[Source, ...]
     debs: tuple[Deb, ...]
+    direct: bool = False
 
     def run(self, machine: Machine, root: Chroot) -> None:
-        """Run apt-get in the root."""
+        """Bring the packages into the root."""
+        machine.progress(f"installing {len(self.debs) + len(self.local_debs)} packages")
+        done = self.direct and self.debs and self._install(machine, root)
+        if not done or self.local_debs:
+            self._run_apt(root)
+
+    def _install(self, machine: Machine, root: Chroot) -> bool:
+        """Install `debs` without apt; False, and nothing is changed, when that cannot be done."""
+        there = install.there(root.path)
+        architecture = there["dpkg"]["Architecture"] if "dpkg" in there else ""
+        missing = (deb for deb in self.debs if there.get(deb.name, {}).get("Version") != deb.version)
+        packages = install.read_packages(machine, missing)
+        if reasons := install.refusals(root.path, packages, architecture):
+            machine.note(f"apt installs these packages: {'; '.join(reasons)}")
+            return False
+        if packages:
+            install.install(root, packages)
+            machine.progress(f"configuring {len(packages)} packages")
+            install.configure(root)
+        install.mark_automatic(root.path, packages, self.requests, architecture)
+        return True
+
+    def _run_apt(self, root: Chroot) -> None:
         paths = []
         for number, source in enumerate(self.local_debs):
             target = f"{_LOCAL}/{number}/{source.path.name}"
             root.bind(source.path, target)
             paths.append(target)
-        machine.progress(f"installing {len(self.debs) + len(paths)} packages")
         root.run(("apt-get", "-qq", "install", "--", *self.requests, *paths))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,9 +9,7 @@ from typing import ClassVar
 from imagebuilder.host.machine import Machine
 from imagebuilder.steps.base import Action, Inputs, Step
 from imagebuilder.steps.interpreter import MOUNT_POINT
-
-# Linux Documentation/filesystems/overlayfs.rst. What stays is `opaque`, which is the layer's own.
-_MARKS = frozenset(f"{kind}.overlay.{name}" for kind in ("trusted", "user") for name in ("impure", "origin", "uuid"))
+from imagebuilder.steps.upperdir import forget_mount
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +31,4 @@ class Provision(Step):
                 root.bind(bundle, MOUNT_POINT)
             for action in self.actions:
                 action.run(machine, root)
-        _forget_mount(output)
-
-
-def _forget_mount(upper: Path) -> None:
-    """Take off what the kernel wrote for this very mount: file handles and numbers that are other ones next time."""
-    for folder, folders, files in os.walk(upper):
-        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
-            for name in _MARKS & set(os.listxattr(path, follow_symlinks=False)):
-                os.removexattr(path, name, follow_symlinks=False)
+        forget_mount(output)

@@ -1,0 +1,212 @@
+"""Packages into a root without apt, from files that are at hand.
+
+Extracted side by side, written into dpkg's database as if dpkg had unpacked
+them one after another, and then configured by one run of the root's own dpkg.
+Maintainer scripts run as they would: `preinst` before a package's files are
+there, `postinst` and triggers by dpkg. Conffiles lie in their place at once,
+known to dpkg by their digest, which it then leaves alone.
+
+What dpkg does beyond that (upgrades, removals, files taken over, questions
+about conffiles) is not done here; `obstacles` says so beforehand.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from imagebuilder.errors import ImagebuilderError
+from imagebuilder.host.files import remove_tree
+from imagebuilder.host.machine import Chroot, Machine
+from imagebuilder.resolve.deb import Deb
+from imagebuilder.steps import dpkg_database as database
+from imagebuilder.steps.deb_archive import ControlFile, read_control
+from imagebuilder.steps.dpkg_database import Fields
+from imagebuilder.steps.dpkg_relations import relations
+from imagebuilder.steps.extract import Unpacked, Unpacking, extract
+from imagebuilder.steps.files import resolve
+from imagebuilder.steps.obstacles import Candidate, Surroundings, is_idle, obstacles, rounds
+from imagebuilder.steps.path_filter import PathFilter, path_filter
+
+_DPKG = Path("var/lib/dpkg")
+_CONTROL = _DPKG / "tmp.ci"
+_AUTOMATIC = Path("var/lib/apt/extended_states")
+_OPTIONS = Path("etc/dpkg")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package file at `path`, what its control.tar holds, and the control fields."""
+
+    path: Path
+    control: Mapping[str, ControlFile]
+    fields: Fields
+
+    @property
+    def name(self) -> str:
+        """The package's name."""
+        return self.fields["Package"]
+
+    def text(self, name: str) -> str:
+        """A file of control.tar, "" when there is none."""
+        return self.control[name].content.decode() if name in self.control else ""
+
+    @property
+    def candidate(self) -> Candidate:
+        """What decides whether it can be installed directly."""
+        preinst = self.text("preinst")
+        conffiles = database.read_conffiles(self.text("conffiles"))
+        paths = [f"/{line.partition('  ')[2]}" for line in self.text("md5sums").splitlines()]
+        paths += [file.path for file in conffiles]
+        return Candidate(self.fields, "" if is_idle(preinst) else preinst, conffiles, frozenset(paths))
+
+
+def read_packages(machine: Machine, debs: Iterable[Deb]) -> tuple[Package, ...]:
+    """The packages as they lie in the archive folder."""
+    paths = [machine.archive(deb.file_name) for deb in debs]
+    controls = [(path, read_control(path)) for path in paths]
+    return tuple(Package(path, c, database.read_fields(c["control"].content.decode())) for path, c in controls)
+
+
+def prepare(root: Path) -> None:
+    """An empty dpkg database."""
+    for folder in ("alternatives", "info", "triggers", "updates"):
+        (root / _DPKG / folder).mkdir(parents=True)
+    (root / _DPKG / "info/format").write_text("1\n")
+    for name in ("diversions", "status", "triggers/File", "triggers/Unincorp"):
+        (root / _DPKG / name).touch()
+
+
+def there(root: Path) -> Mapping[str, Fields]:
+    """The packages that a root has, by name."""
+    return database.installed(_read(root / _DPKG / "status"))
+
+
+def refusals(root: Path, packages: Sequence[Package], architecture: str) -> list[str]:
+    """Why packages cannot be installed into a root directly, a sentence each."""
+    new = [package.candidate for package in packages]
+    conffiles = [file.path for candidate in new for file in candidate.conffiles]
+    existing = [path for path in conffiles if os.path.lexists(resolve(root, PurePosixPath(path)))]
+    overridden = database.overridden(_read(root / _DPKG / "statoverride"))
+    return obstacles(new, Surroundings(architecture, there(root), existing, overridden))
+
+
+def install(root: Chroot, packages: Sequence[Package]) -> None:
+    """Unpack packages, each after its `preinst`; `configure` is still to come."""
+    by_name = {package.name: package for package in packages}
+    for candidates in rounds([package.candidate for package in packages]):
+        together = [by_name[candidate.fields["Package"]] for candidate in candidates]
+        run_preinst(root, together)
+        unpack(root.path, together)
+
+
+def run_preinst(root: Chroot, packages: Sequence[Package]) -> None:
+    """Run the scripts that come before a package's files, where they do anything: where dpkg does, as debconf looks."""
+    for package in packages:
+        if package.candidate.preinst:
+            environment = {
+                "DPKG_ADMINDIR": f"/{_DPKG}",
+                "DPKG_MAINTSCRIPT_ARCH": package.fields["Architecture"],
+                "DPKG_MAINTSCRIPT_NAME": "preinst",
+                "DPKG_MAINTSCRIPT_PACKAGE": package.name,
+                "DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT": "1",
+                "DPKG_ROOT": "",
+            }
+            place = root.path / _CONTROL
+            place.mkdir()
+            for name, file in package.control.items():
+                _write(place / name, file)
+            root.run((f"/{_CONTROL}/preinst", "install"), env=environment)
+            remove_tree(place)
+
+
+def unpack(root: Path, packages: Sequence[Package]) -> None:
+    """Extract packages and have dpkg's database say so. Raises ImagebuilderError when two packages hold one file."""
+    triggers = _read(root / _DPKG / "triggers/File")
+    diverted = _read(root / _DPKG / "diversions")
+    work = [
+        Unpacking(
+            package.path,
+            hashed=frozenset(file.path for file in package.candidate.conffiles),
+            all_hashed="md5sums" not in package.control,
+            diverted=database.diversions(diverted, package.name),
+        )
+        for package in packages
+    ]
+    found = extract(root, work, _excluded(root))
+    _refuse_shared(root, packages, found)
+    for package, unpacked in zip(packages, found, strict=True):
+        _register(root, package, unpacked)
+    paths = [path for unpacked in found for path in unpacked.paths]
+    _append(root / _DPKG / "triggers/Unincorp", database.activations(triggers, paths))
+
+
+def configure(root: Chroot) -> None:
+    """Have dpkg configure everything that is unpacked, and run the triggers."""
+    root.run(("dpkg", "--force-unsafe-io", "--configure", "--pending"))
+
+
+def mark_automatic(root: Path, packages: Iterable[Package], requests: Sequence[str], architecture: str) -> None:
+    """Tell apt which packages somebody asked for by name, and that the others of `packages` came for their sake."""
+    asked = {re.split(r"[:=/]", request)[0] for request in requests}
+    names = [p.name for p in packages if not asked & {p.name, *(r.name for r in relations(p.fields, "Provides"))}]
+    before = [f["Package"] for f in database.read_stanzas(_read(root / _AUTOMATIC)) if f.get("Auto-Installed") == "1"]
+    (root / _AUTOMATIC).parent.mkdir(parents=True, exist_ok=True)
+    kept = (name for name in before if name not in asked)
+    (root / _AUTOMATIC).write_text(database.automatic((*kept, *names), architecture))
+
+
+def _register(root: Path, package: Package, found: Unpacked) -> None:
+    for name, file in package.control.items():
+        if name != "control":
+            _write(_info(root, package, name), file)
+    _info(root, package, "list").write_text(database.file_list(found.paths))
+    conffiles = package.candidate.conffiles
+    if "md5sums" not in package.control:
+        sums = (f"{md5}  {path[1:]}\n" for path, md5 in found.hashes.items())
+        _info(root, package, "md5sums").write_text("".join(sums))
+    stanza = database.unpacked_stanza(package.text("control"), conffiles, found.hashes)
+    _append(root / _DPKG / "status", stanza)
+    for trigger, line in database.interests(database.info_name(package.fields), package.text("triggers")):
+        _append(root / _DPKG / "triggers" / trigger, f"{line}\n")
+
+
+def _refuse_shared(root: Path, packages: Sequence[Package], unpacked: Sequence[Unpacked]) -> None:
+    """A file belongs to one package, also of those that were there before."""
+    claims = Counter(path for found in unpacked for path in found.files)
+    owned = {path for file in (root / _DPKG / "info").glob("*.list") for path in file.read_text().splitlines()}
+    for package, found in zip(packages, unpacked, strict=True):
+        for path in found.files:
+            if claims[path] > 1 or path in owned:
+                raise ImagebuilderError(f"`{package.name}` and another package both hold {path}")
+
+
+def _excluded(root: Path) -> PathFilter:
+    """The root's own dpkg configuration, in the order in which dpkg reads it."""
+    parts = (path for path in (root / _OPTIONS / "dpkg.cfg.d").glob("*") if re.fullmatch(r"[\w-]+", path.name))
+    files = [*sorted(parts), root / _OPTIONS / "dpkg.cfg"]
+    return path_filter(line for file in files for line in _read(file).splitlines())
+
+
+def _info(root: Path, package: Package, kind: str) -> Path:
+    return root / _DPKG / "info" / f"{database.info_name(package.fields)}.{kind}"
+
+
+def _write(path: Path, file: ControlFile) -> None:
+    path.write_bytes(file.content)
+    path.chmod(file.mode)
+    os.utime(path, (file.mtime, file.mtime))
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _append(path: Path, text: str) -> None:
+    if text:
+        with path.open("a") as file:
+            file.write(text)
