@@ -17,6 +17,7 @@ _EPILOG = """\
 examples:
   sudo imagebuilder build                          everything in ./all.yml (or ./images/all.yml)
   sudo imagebuilder build my/all.yml -e debootstrap_release=trixie
+  sudo imagebuilder build old/all.yml --repin      a tree with package versions of another suite
   sudo imagebuilder build --kind overlay --config-file vars/discovery.yml
                                                    one image; its base is taken from the artifact folder
 
@@ -51,6 +52,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="where packages are kept (default: %(default)s)",
     )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
+    parser.add_argument(
+        "--repin", action="store_true", help="take the newest versions where the tree names some, and say which"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     parser.set_defaults(run=run)
@@ -73,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
-    options = Options(arguments.cache.resolve(), max(1, arguments.jobs), _epoch())
+    options = Options(arguments.cache.resolve(), max(1, arguments.jobs), _epoch(), arguments.repin)
 
     def work() -> int:
         with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
