@@ -19,7 +19,7 @@ WRAPPERS: Mapping[str, Kind] = {
 }
 _IMPORTS = ("import_playbook", "ansible.builtin.import_playbook", "include")
 _OTHER_KEYS = ("vars", "name", "tags")
-_BUILDERS = frozenset({"ipxe_builder.yml", "syslinux_builder.yml", "docker_builder.yml"})
+BUILDERS = frozenset({"ipxe_builder.yml", "syslinux_builder.yml", "docker_builder.yml"})
 """Playbooks of 2015 that made no image but what boots or builds one."""
 _HINT = f"write `- import_playbook: common/overlay_wrapper.yml` (wrappers: {', '.join(WRAPPERS)})"
 
@@ -55,7 +55,7 @@ def _load(path: Path, above: tuple[Path, ...]) -> Iterator[Entry | Change]:
     for index, play in enumerate(document.value):
         name = _imported(play, document, index)
         yield from _old_forms(play, document, index)
-        if Path(name).name in _BUILDERS:
+        if Path(name).name in BUILDERS:
             continue
         kind = WRAPPERS.get(Path(name).name)
         variables = _variables(play.get("vars"), document.at(index))
@@ -77,7 +77,7 @@ def _load(path: Path, above: tuple[Path, ...]) -> Iterator[Entry | Change]:
 def _old_forms(play: dict[str, Any], document: Document, index: int) -> Iterator[Change]:
     if "include" in play:
         yield Change(document.at(index, "include"), "`include:` of playbooks", "`import_playbook:`")
-        if (name := Path(str(play["include"])).name) in _BUILDERS:
+        if (name := Path(str(play["include"])).name) in BUILDERS:
             yield Change(document.at(index, "include"), f"`{name}`", "nothing: no boot loader is built here")
     if isinstance(play.get("vars"), list):
         yield Change(document.at(index, "vars"), "a list of `vars:`", "a mapping")

@@ -61,6 +61,8 @@ class ImageSpec:
     overrides: Mapping[str, Any]
     document: Document
     location: Location
+    needless_role: Provisioner | None = None
+    """A role of an old tree that the build does all of by itself."""
     changes: tuple[Change, ...] = ()
 
     def at(self, *keys: str | int) -> Location:
@@ -83,6 +85,11 @@ class TreeSpec:
 
 def load_tree(playbook: Path, extra: Mapping[str, Any]) -> TreeSpec:
     """Read the tree that `playbook` lies in. Raises SpecError, pointing at file and line."""
+    return _with_files(read_tree(playbook, extra))
+
+
+def read_tree(playbook: Path, extra: Mapping[str, Any]) -> TreeSpec:
+    """The same, whether or not the files are there that the build will want."""
     tree = _read(playbook.resolve().parent, load_playbook(playbook), extra)
     return replace(tree, changes=(*old_entries(playbook), *tree.changes))
 
@@ -90,7 +97,7 @@ def load_tree(playbook: Path, extra: Mapping[str, Any]) -> TreeSpec:
 def load_image(root: Path, kind: Kind, config_file: str, provisioner: str | None, extra: Mapping[str, Any]) -> TreeSpec:
     """Read a tree for one image only, as the wrapper playbooks do."""
     entry = Entry(kind, config_file, provisioner, {}, Location(root / config_file))
-    return _read(root.resolve(), (entry,), extra)
+    return _with_files(_read(root.resolve(), (entry,), extra))
 
 
 def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> TreeSpec:
@@ -104,7 +111,10 @@ def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> Tre
     settings = read_settings(root, document, shared)
     images = _on_their_bases([_image(root, entry, shared, extra, settings) for entry in entries])
     named = dict.fromkeys(inventory.variables, Location(root / "hosts")) | {name: document.at(name) for name in given}
-    changes = (*legacy.without_meaning(named), *(change for image in images for change in image.changes))
+    changes = (
+        *legacy.without_meaning(named, of_one_image=False),
+        *(change for image in images for change in image.changes),
+    )
     return TreeSpec(root, settings, document.path, inventory.build_roots, images, changes)
 
 
@@ -144,28 +154,28 @@ def _image(
             location=document.at(),
             hint="the bare minimum is `provisioner: roles/overlay/NAME`, or `image:` with `packages:`",
         )
-    _check_files(root, keys, document)
+    needless_role = None
     if provisioner:
-        provisioner, translated = _modern_role(root, provisioner, old)
+        provisioner, needless_role, translated = _modern_role(root, provisioner, old)
         changes += translated
-    changes += legacy.without_meaning({name: document.at(name) for name in own})
+    changes += legacy.without_meaning({name: document.at(name) for name in own}, of_one_image=True)
     artifact_name = legacy.artifact_name(entry.kind, variables, renderer, document)
     name = keys.name or document.path.stem
     spec = ImageSpec(entry.kind, name, keys, provisioner, artifact_name, variables, extra, document, entry.location)
-    return replace(spec, changes=changes)
+    return replace(spec, needless_role=needless_role, changes=changes)
 
 
 def _modern_role(
     root: Path, provisioner: Provisioner, old: legacy.OldConfig
-) -> tuple[Provisioner | None, tuple[Change, ...]]:
-    """The role as it runs today: none, when the build does all of it by itself."""
+) -> tuple[Provisioner | None, Provisioner | None, tuple[Change, ...]]:
+    """The role as it runs today; second, in its place, one that the build does all of by itself."""
     lists = old.lists()
     packages = frozenset(name for name, key in lists.items() if key in ("packages", "include_packages"))
     debs = frozenset(name for name, key in lists.items() if key == "debs")
     context = Context(old.kind, packages, debs)
     role = read_role(root, provisioner.role, context)
     modern = replace(provisioner, context=context, on_build_root=role.on_build_root)
-    return None if role.empty else modern, role.changes
+    return (None, modern, role.changes) if role.empty else (modern, None, role.changes)
 
 
 def _refuse_settings(own: Mapping[str, Any], document: Document, entry: Entry) -> None:
@@ -247,6 +257,12 @@ def _provisioner(
             hint=_nearest(str(name), known),
         )
     return Provisioner(role, location)
+
+
+def _with_files(tree: TreeSpec) -> TreeSpec:
+    for image in tree.images:
+        _check_files(tree.root, image.keys, image.document)
+    return tree
 
 
 def _check_files(root: Path, keys: ImageKeys, document: Document) -> None:

@@ -22,6 +22,7 @@ _AGENTS_NEEDS = ("curl", "jq")
 
 _BASE_BELOW = "squashfs_image_path"
 _KERNEL = "linux-image-"
+_VENDORS = {"storcli": "Broadcom, StorCLI", "perccli": "Dell, PercCLI"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ def with_old_names(
         merged[key] = [*own, *given]
         lines |= _moved(document.lines, (name,), ("image", key), by=len(own))
         if key == "debs":
-            file = {"source": f"its vendor; `{name}` names it"}
-            merged["requires"] = [*(merged.get("requires") or []), *({"file": deb, **file} for deb in given)]
+            source = _VENDORS[name.rpartition("_package")[0].rpartition("_")[2]]
+            merged["requires"] = [*(merged.get("requires") or []), *({"file": d, "source": source} for d in given)]
     if old.kind == "base" and "basefs_package_manifest" in old.variables and ("image",) not in document.lines:
         merged["packages"], changes = _bootable(merged["packages"], document.at("basefs_package_manifest"))
     if old.kind == "initrd" and (version := old.value("initrd_kernel_version", document)):
@@ -95,14 +96,16 @@ def base_below(variables: Mapping[str, Any], renderer: Renderer, document: Docum
     return name
 
 
-def without_meaning(named: Mapping[str, Location]) -> tuple[Change, ...]:
+def without_meaning(named: Mapping[str, Location], *, of_one_image: bool) -> tuple[Change, ...]:
     """Of variables and where they stand, those that mean nothing today, each with the reason."""
-    rows = ((find(name), name, place) for name, place in named.items())
-    return tuple(
-        Change(place, f"`{name}`", f"without meaning: {row.about}")
-        for row, name, place in rows
-        if row and row.fate == "gone"
-    )
+    changes = []
+    for name, place in named.items():
+        row = find(name)
+        if of_one_image and name == "build_root_size":  # every config file had one, so it is not refused
+            row = find("build_root_build_size")
+        if row and row.fate == "gone":
+            changes.append(Change(place, f"`{name}`", f"without meaning: {row.about}"))
+    return tuple(changes)
 
 
 def _is_exact(name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,10 +137,19 @@ class _Reader:
             kept = []
             for index, task in file.tasks:
                 if found := reason(task):
+                    self._forget(file.document, index)
                     self.changes.append(Change(file.document.at(index), *found))
                 else:
                     kept.append((index, task))
             self.files[path] = TaskFile(file.document, tuple(kept))
+
+    def _forget(self, document: Document, index: int) -> None:
+        """What was changed in a task matters no more when it is left out."""
+        first = document.at(index).line
+        end = document.lines.get((index + 1,), sys.maxsize)
+        self.changes[:] = [
+            c for c in self.changes if c.location.file != document.path or not first <= c.location.line < end
+        ]
 
     def _reason(self, task: Task) -> tuple[str, str] | None:
         if any(key in task for key in BLOCKS):

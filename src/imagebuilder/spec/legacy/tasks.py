@@ -224,8 +224,8 @@ def _applied(task: Task) -> Task:
     moved = {key: task[key] for key in ("become", "become_user", "environment") if key in task}
     if "include_tasks" not in task or not moved or not isinstance(task["include_tasks"], str):
         return task
-    rest = {key: value for key, value in task.items() if key not in moved and key != "include_tasks"}
-    return {**rest, "include_tasks": {"file": task["include_tasks"], "apply": moved}}
+    applied = {"file": task["include_tasks"], "apply": moved}
+    return {key: applied if key == "include_tasks" else value for key, value in task.items() if key not in moved}
 
 
 def _mentions_item(value: Any) -> bool:

@@ -35,6 +35,8 @@ def _rows(place: Place, fate: Fate, rows: Mapping[str, str]) -> tuple[OldVariabl
 
 
 _SAME = "as it was"
+_ROOT = "set by the build: the root that a role works on, as the build host sees it"
+_MOUNTS = "a build has mounts and folders of its own, seen by nobody else"
 
 TABLE: tuple[OldVariable, ...] = (
     *_rows(
@@ -62,10 +64,10 @@ TABLE: tuple[OldVariable, ...] = (
         "variable",
         {
             "base_repository_list": "the beginning of the lines of `repository_lists`",
-            "build_root": "the root that a role works on, as the build host sees it",
-            "basefs_build_root": "the same",
-            "initrd_build_env_root": "the same",
-            "overlayfs_build_root": "the same",
+            "build_root": _ROOT,
+            "basefs_build_root": _ROOT,
+            "initrd_build_env_root": _ROOT,
+            "overlayfs_build_root": _ROOT,
         },
     ),
     *_rows(
@@ -74,9 +76,9 @@ TABLE: tuple[OldVariable, ...] = (
         {
             "ansible_dependencies": "an image needs no Python: the build lends its own",
             "debootstrap_variant": "a base begins as `minbase`, and `packages` names what it lacks",
-            "overlayfs_lower_dir": "a build has mounts and folders of its own, seen by nobody else",
-            "overlayfs_upper_dir": "a build has mounts and folders of its own, seen by nobody else",
-            "overlayfs_work_dir": "a build has mounts and folders of its own, seen by nobody else",
+            "overlayfs_lower_dir": _MOUNTS,
+            "overlayfs_upper_dir": _MOUNTS,
+            "overlayfs_work_dir": _MOUNTS,
             "build_root_build_size": "`build_root_size` of group_vars holds for the whole build",
             "ipxe_build_artifact_path": "no boot loader is built here",
             "syslinux_build_artifact_path": "no boot loader is built here",
