@@ -103,7 +103,7 @@ def _with_kernels(tree: TreeSpec, apt: Apt) -> tuple[TreeSpec, tuple[Move, ...]]
     found = {package: new for package in wanted if (new := _newest_kernel(package, names, tree, apt))}
     if not found:
         return tree, ()
-    moves = tuple(Move(Location(tree.settings_file), _KERNEL + "*", old, new) for old, new in found.items())
+    moves = tuple(Move(Location(tree.settings_file), "kernel_package", old, new) for old, new in found.items())
     settings = tree.settings
     package = found.get(settings.kernel_package, settings.kernel_package)
     images = tuple(_with_kernel(image, found) for image in tree.images)

@@ -64,11 +64,7 @@ def dropped(files: Iterable[Mapping[str, Any]], named: set[str]) -> frozenset[st
     candidates -= roots
     while True:
         spoken = named | {
-            word
-            for file in given
-            for name, value in file.items()
-            if name not in candidates | roots
-            for word in words(value)
+            word for file in given for name, value in file.items() if name not in candidates for word in words(value)
         }
         left = candidates - spoken
         if left == candidates:
