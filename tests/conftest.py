@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from builds import Site
+
 _TESTS = Path(__file__).parent
 _TIERS = ("house", "unit", "golden", "root", "boot")
 _BOOT_TIMEOUT = 900
@@ -86,3 +88,12 @@ def base_tree(tmp_path_factory: pytest.TempPathFactory, built_images: Path) -> P
     subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-dest", tree, image], check=True)
     (tree / "usr/bin/sudo").unlink()
     return tree
+
+
+@pytest.fixture(scope="session")
+def images_of_2015(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> tuple[Site, str]:
+    """The tree of 2015, built as it is with the newest packages, and what the build said."""
+    from old_tree import old_site
+
+    site = old_site(tmp_path_factory.mktemp("site-2015"), package_cache)
+    return site, site.build("--repin")

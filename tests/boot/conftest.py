@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -17,8 +19,11 @@ from imagebuilder.boot.artifacts import Artifacts, Selection, select
 from imagebuilder.boot.session import MAC, Boot, Machine, Outcome, boot
 from imagebuilder.errors import BootError
 from imagebuilder.host.qemu import Nic
+from mirror import served
 from nodes import EMULATED, INSPECT, SyslogServer, Terminal, boot_verb
 
+INSPECT_2015 = Path(__file__).with_name("inspect-2015.sh").read_text()
+BY_HAND = Path(__file__).with_name("by_hand")
 DECOY = Nic("52:54:00:00:00:99", network="10.0.3.0/24", slot=4)
 
 
@@ -29,6 +34,7 @@ class Site:
     artifacts: Artifacts
     folder: Path
     syslog: SyslogServer
+    images_of_2015: Path | None
 
     def boot(self, name: str, request: Callable[[Boot], Boot] = lambda it: it) -> Outcome:
         """Boot the discovery overlay as `request` changes it."""
@@ -79,6 +85,22 @@ def _shell(site: Site) -> tuple[int, bytes]:
         return terminal.wait(), shown
 
 
+def _tree_of_2015(site: Site) -> Outcome:
+    """As RackHD boots it: the base by its URL, overlays by path and by URL, one of them packed by hand; colons."""
+    by_hand = site.folder / "by-hand"
+    by_hand.mkdir()
+    pack = f"find . | cpio -H newc -o | gzip >{by_hand}/by-hand.overlay.cpio.gz"
+    subprocess.run(pack, shell=True, check=True, cwd=BY_HAND, capture_output=True)
+    assert site.images_of_2015
+    artifacts = select(site.images_of_2015, Selection(overlays=("discovery", "flash_vendor")))
+    shutil.copy(artifacts.folder / artifacts.base, by_hand)
+    with served(by_hand) as server:
+        other = f"http://10.0.2.2:{server.address.rpartition(':')[2]}"
+        overlays = [*(f"/{name}" for name in artifacts.overlays), f"{other}/by-hand.overlay.cpio.gz"]
+        words = f"BASEFS={other}/{artifacts.base} OVERLAYFS={','.join(overlays)} BOOTIF=01-{MAC} auto=true"
+        return site.boot("2015", lambda it: replace(it, artifacts=artifacts, arguments=words, command=INSPECT_2015))
+
+
 SCENARIOS: dict[str, Callable[[Site], Any]] = {
     "two_cards": _two_cards,
     "static_uefi": _static_uefi,
@@ -86,19 +108,29 @@ SCENARIOS: dict[str, Callable[[Site], Any]] = {
     "pxe_uefi_verb": _pxe_uefi_verb,
     "reset": _reset,
     "shell": _shell,
+    "tree_of_2015": _tree_of_2015,
 }
 
 
 @pytest.fixture(scope="session")
-def site(built_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def wanted(request: pytest.FixtureRequest) -> set[str]:
+    """The fixtures of all selected tests."""
+    return {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+
+
+@pytest.fixture(scope="session")
+def site(
+    built_images: Path, tmp_path_factory: pytest.TempPathFactory, wanted: set[str], request: pytest.FixtureRequest
+) -> Iterator[Site]:
     syslog = SyslogServer()
-    yield Site(select(built_images, Selection(overlays=("discovery",))), tmp_path_factory.mktemp("nodes"), syslog)
+    old = request.getfixturevalue("images_of_2015")[0].builds if "tree_of_2015" in wanted else None
+    default = select(built_images, Selection(overlays=("discovery",)))
+    yield Site(default, tmp_path_factory.mktemp("nodes"), syslog, old)
     syslog.close()
 
 
 @pytest.fixture(scope="session")
-def nodes(site: Site, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Any]]]:
-    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+def nodes(site: Site, wanted: set[str]) -> Iterator[dict[str, Future[Any]]]:
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield {name: pool.submit(start, site) for name, start in SCENARIOS.items() if name in wanted}
 
@@ -137,3 +169,9 @@ def reset(nodes: dict[str, Future[BootError]]) -> BootError:
 def shell(nodes: dict[str, Future[tuple[int, bytes]]]) -> tuple[int, bytes]:
     """The verb's exit status after a dialog with the shell on the console, and what the shell said."""
     return nodes["shell"].result()
+
+
+@pytest.fixture(scope="session")
+def tree_of_2015(nodes: dict[str, Future[Outcome]]) -> Outcome:
+    """What the tree of 2015 makes, and an overlay packed by hand, with the arguments that RackHD passes."""
+    return nodes["tree_of_2015"].result()

@@ -17,6 +17,7 @@ _EPILOG = """\
 examples:
   sudo imagebuilder build                          everything in ./all.yml (or ./images/all.yml)
   sudo imagebuilder build my/all.yml -e debootstrap_release=trixie
+  sudo imagebuilder build old/all.yml --repin      a tree with package versions of another suite
   sudo imagebuilder build --kind overlay --config-file vars/discovery.yml
                                                    one image; its base is taken from the artifact folder
 
@@ -57,6 +58,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="where artifacts are kept, an OCI image layout (default: CACHE/store)",
     )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
+    parser.add_argument(
+        "--repin", action="store_true", help="take the newest versions where the tree names some, and say which"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     parser.set_defaults(run=run)
@@ -81,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
     store = arguments.store.resolve() if arguments.store else None
-    options = Options(Cache((arguments.cache or default_folder()).resolve(), store), max(1, arguments.jobs), _epoch())
+    cache = Cache((arguments.cache or default_folder()).resolve(), store)
+    options = Options(cache, max(1, arguments.jobs), _epoch(), arguments.repin)
 
     def work() -> int:
         with progress(as_json=arguments.json, verbose=arguments.verbose) as report:

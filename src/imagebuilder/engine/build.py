@@ -11,10 +11,11 @@ from imagebuilder.engine.artifacts import show_artifacts
 from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.execute import Execution, execute
 from imagebuilder.engine.manifests import put_manifests
+from imagebuilder.engine.repin import repin
 from imagebuilder.engine.resolve import all_debs, resolve
 from imagebuilder.engine.workspace import scratch, workspace
 from imagebuilder.errors import Location, SpecError
-from imagebuilder.events import Progress, Report, StepFinished, StepStarted
+from imagebuilder.events import Note, Progress, Report, StepFinished, StepStarted
 from imagebuilder.host import clock
 from imagebuilder.host.chroot import INSIDE
 from imagebuilder.host.command import Command, run
@@ -26,6 +27,7 @@ from imagebuilder.plan.model import Artifact, Plan, PlannedStep
 from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
 from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.resolve.sources import sources_for
+from imagebuilder.spec.legacy.changes import summary
 from imagebuilder.spec.tree import TreeSpec
 from imagebuilder.store.layout import Blob
 
@@ -35,11 +37,15 @@ _STEP = "packages"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH if given."""
+    """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH if given.
+
+    With `repin` the newest versions take the place of those that the tree names.
+    """
 
     cache: Cache
     jobs: int
     epoch: int | None
+    repin: bool = False
 
 
 def refuse_foreign(tree: TreeSpec) -> None:
@@ -57,10 +63,14 @@ def refuse_foreign(tree: TreeSpec) -> None:
 
 def build(tree: TreeSpec, options: Options, report: Report) -> None:
     """Build every image of the tree and publish its artifacts; to be called in a private namespace."""
+    for sentence in summary(tree.changes):
+        report(Note("", sentence))
+    if tree.changes:
+        report(Note("", "`imagebuilder migrate OLD NEW` writes a tree in today's form, and says all that it changes"))
     sources = sources_for(tree.settings, host_targets(), host_date_options())
     apt = Apt(sources, tree.settings.debootstrap_arch, options.cache.folder)
     with ExitStack() as stack:
-        resolution = _fetch(tree, apt, options, report, stack)
+        tree, resolution = _fetch(tree, apt, options, report, stack)
         plan = compile_plan(tree, resolution)
         stack.enter_context(options.cache.layout.used())
         options.cache.layout.prepare()
@@ -90,22 +100,26 @@ def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
         cache.note_latest(tree.root, step)
 
 
-def _fetch(tree: TreeSpec, apt: Apt, options: Options, report: Report, stack: ExitStack) -> Resolution:
+def _fetch(tree: TreeSpec, apt: Apt, options: Options, report: Report, stack: ExitStack) -> tuple[TreeSpec, Resolution]:
     """Exact packages, all of them on disk: nothing after this needs the network but what roles do themselves.
 
-    The indexes stay as they are until `stack` is closed.
+    The tree comes back with the versions that were taken. The indexes stay as they are until `stack` is closed.
     """
     began = clock.monotonic()
     report(StepStarted(_STEP))
     report(Progress(_STEP, f"reading the indexes of {apt.sources.mirror}"))
     stack.enter_context(apt.indexes())
     report(Progress(_STEP, "resolving"))
+    if options.repin:
+        tree, moves = repin(tree, apt)
+        for move in moves:
+            report(Note("", str(move)))
     resolution = resolve(tree, apt, options.epoch)
     debs = all_debs(resolution)
     report(Progress(_STEP, f"checking and fetching {len(debs)} packages"))
     fetched = apt.download(debs)
     report(StepFinished(_STEP, clock.monotonic() - began, fetched))
-    return resolution
+    return tree, resolution
 
 
 def _build_root(tree: TreeSpec) -> Path:

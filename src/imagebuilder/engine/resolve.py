@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuilder import digest
-from imagebuilder.errors import CommandError, PackageError, SpecError
+from imagebuilder.errors import CommandError, Location, PackageError, SpecError
 from imagebuilder.host.command import Command, run
 from imagebuilder.host.files import publish_text
 from imagebuilder.plan import names
@@ -22,8 +22,8 @@ from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, USERLAND_PACKAGES
 from imagebuilder.resolve.apt import Apt, Record
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.resolution import ImagePackages, Kernel, Problem, Resolution
-from imagebuilder.spec import legacy
 from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageRequest
+from imagebuilder.spec.legacy.keys import base_below
 from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.interpreter import BUNDLE_PACKAGES
@@ -72,6 +72,34 @@ def requests_of(image: ImageSpec) -> tuple[PackageRequest, ...]:
             return ()
 
 
+def kernel_of(apt: Apt, package: str) -> Kernel:
+    """The kernel that `package`, a kernel or a metapackage of one, stands for. Raises PackageError."""
+    name = package
+    for _ in range(4):  # linux-image-amd64 -> linux-image-6.1.0-35-amd64; Ubuntu has one more between
+        record = _record(apt, name)
+        if match := _KERNEL.fullmatch(record.deb.name):
+            parts = _KERNEL_PARTS.findall(record.field("Depends"))
+            return Kernel(match.group(1), (record.deb, *(_record(apt, part).deb for part in parts)))
+        found = re.search(r"linux-image-[\w.+~-]+", record.field("Depends"))
+        if not found:
+            break
+        name = found.group()
+    raise PackageError(
+        f"`{package}` is not a kernel package", hint="`kernel_package` is like `linux-image-amd64`, in group_vars"
+    )
+
+
+def _record(apt: Apt, name: str) -> Record:
+    problem = f"there is no package `{name}` at {apt.sources.mirror}"
+    try:
+        records = apt.records([name])
+    except CommandError as error:
+        raise PackageError(problem, detail=error.detail) from None
+    if not records:  # a name that others provide
+        raise PackageError(problem)
+    return records[0]
+
+
 @dataclass(frozen=True, slots=True)
 class _Resolver:
     tree: TreeSpec
@@ -82,7 +110,9 @@ class _Resolver:
         match image.keys:
             case InitrdKeys():
                 wanted = [*USERLAND_PACKAGES, *map(str, image.keys.include_packages)]
+                on_build_root = image.provisioner is not None and image.provisioner.on_build_root
                 return ImagePackages(
+                    install=self._fresh(image, [*_MINBASE, *self._wanted(image)]) if on_build_root else (),
                     userland=self._fresh(image, wanted),
                     firmware=self._firmware() if image.keys.firmware else (),
                     kernel=self.kernel(image.keys.kernel_package or self.tree.settings.kernel_package),
@@ -96,36 +126,13 @@ class _Resolver:
                 return ImagePackages()
 
     def kernel(self, package: str) -> Kernel:
-        """The kernel that `package`, a kernel or a metapackage of one, stands for."""
-        name = package
-        for _ in range(4):  # linux-image-amd64 -> linux-image-6.1.0-35-amd64; Ubuntu has one more between
-            record = self._record(name)
-            if match := _KERNEL.fullmatch(record.deb.name):
-                parts = _KERNEL_PARTS.findall(record.field("Depends"))
-                return Kernel(match.group(1), (record.deb, *(self._record(part).deb for part in parts)))
-            found = re.search(r"linux-image-[\w.+~-]+", record.field("Depends"))
-            if not found:
-                break
-            name = found.group()
-        raise PackageError(
-            f"`{package}` is not a kernel package", hint="`kernel_package` is like `linux-image-amd64`, in group_vars"
-        )
+        return kernel_of(self.apt, package)
 
     def python(self) -> tuple[Deb, ...]:
         """The interpreter's packages, if any image has a role."""
         if not any(image.provisioner for image in self.tree.images):
             return ()
         return self.apt.simulate([*BUNDLE_PACKAGES, *self._merged_usr()])
-
-    def _record(self, name: str) -> Record:
-        problem = f"there is no package `{name}` in {self.tree.settings.debootstrap_release}"
-        try:
-            records = self.apt.records([name])
-        except CommandError as error:
-            raise PackageError(problem, detail=error.detail) from None
-        if not records:  # a name that others provide
-            raise PackageError(problem)
-        return records[0]
 
     def _firmware(self) -> tuple[Deb, ...]:
         """The firmware packages that this suite has: their names and split change from suite to suite."""
@@ -219,7 +226,7 @@ def _earlier_bases(tree: TreeSpec, kernel: Kernel) -> dict[str, Path]:
 
 def _base_artifact(tree: TreeSpec, image: ImageSpec, base: str, kernel: Kernel) -> str:
     """The artifact of a base that is not in this playbook; an overlay may have the old variable that names it."""
-    given = legacy.artifact_name("base", image.variables, Renderer(image.variables), image.document)
+    given = base_below(image.variables, Renderer(image.variables), image.document)
     return given or names.base(base, tree.settings.debootstrap_release, kernel.release)
 
 
@@ -231,13 +238,25 @@ def _base_hint(name: str, built: Sequence[str]) -> str:
 def _refuse_unknown(tree: TreeSpec, apt: Apt) -> None:
     """One error that names every package and version that cannot be had."""
     known = frozenset(apt.names())
-    problems = [problem for image in tree.images for problem in _problems(image, apt, known)]
+    problems = [*_kernel_problems(tree, known)]
+    problems += [problem for image in tree.images for problem in _problems(image, apt, known)]
     if problems:
         count = "a package" if len(problems) == 1 else f"{len(problems)} packages"
         raise PackageError(
             f"{count} cannot be had from {apt.sources.mirror}:\n" + "\n".join(map(str, problems)),
-            hint="nothing was built; mend the names and versions above",
+            hint="nothing was built; mend the names and versions above, or take the newest versions with `--repin`",
         )
+
+
+def _kernel_problems(tree: TreeSpec, known: frozenset[str]) -> Iterator[Problem]:
+    """The kernels that are no package of the suite: those of other suites, or replaced by newer ones."""
+    given = {tree.settings.kernel_package: Location(tree.settings_file)}
+    for image in tree.images:
+        if isinstance(image.keys, InitrdKeys) and image.keys.kernel_package:
+            given.setdefault(image.keys.kernel_package, image.at("kernel_package"))
+    for package, location in given.items():
+        if package not in known:
+            yield Problem(location, _unknown(package, known))
 
 
 def _problems(image: ImageSpec, apt: Apt, known: frozenset[str]) -> Iterator[Problem]:
@@ -245,14 +264,18 @@ def _problems(image: ImageSpec, apt: Apt, known: frozenset[str]) -> Iterator[Pro
         location = image.at("include_packages" if image.kind == "initrd" else "packages", index)
         name = request.package.partition(":")[0]
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.75)
-            guess = f"; did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else ""
-            yield Problem(location, f"there is no package `{name}`{guess}")
+            yield Problem(location, _unknown(name, known))
         elif request.version:
             versions = apt.versions(request.package)
             if not fnmatch.filter(versions, request.version):
                 has = ", ".join(versions) or "none"
                 yield Problem(location, f"`{name}` has no version `{request.version}`; the mirror has {has}")
+
+
+def _unknown(name: str, known: frozenset[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.75)
+    guess = f"; did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else ""
+    return f"there is no package `{name}`{guess}"
 
 
 def _release_date(lists: Path) -> int:

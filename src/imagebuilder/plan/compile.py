@@ -12,10 +12,11 @@ from imagebuilder.plan.bootable import bootables
 from imagebuilder.plan.initrd import InitrdInputs, add_initrd
 from imagebuilder.plan.model import Artifact, Builder, Plan
 from imagebuilder.plan.provisioner import actions_of, path_excludes
+from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.resolution import ImagePackages, Resolution
-from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys
+from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageRequest
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
-from imagebuilder.steps.base import Source
+from imagebuilder.steps.base import Source, Step
 from imagebuilder.steps.bootstrap import Bootstrap
 from imagebuilder.steps.interpreter import PythonBundle
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
@@ -60,7 +61,9 @@ class _Compiler:
     def _plan(self, image: ImageSpec) -> tuple[str, ...]:
         match image.keys:
             case InitrdKeys():
-                given = InitrdInputs(self._packages(image), self._python(image), self.resolution.epoch)
+                packages, python = self._packages(image), self._python(image)
+                root = self._bootstrap(image.keys.include_packages, packages.install, ())
+                given = InitrdInputs(packages, python, self.resolution.epoch, root)
                 return add_initrd(self.builder, self.tree, image, given)
             case BaseKeys():
                 return self._base(image, image.keys)
@@ -71,17 +74,7 @@ class _Compiler:
 
     def _base(self, image: ImageSpec, keys: BaseKeys) -> tuple[str, ...]:
         settings = self.tree.settings
-        debs = self._packages(image).install
-        rootfs = Rootfs(
-            suite=settings.debootstrap_release,
-            architecture=settings.debootstrap_arch,
-            requests=(*map(str, keys.packages), *(deb.name for deb in debs if deb.name == "usr-is-merged")),
-            debs=debs,
-            excludes=path_excludes(keys.exclude),
-            sources=self.resolution.sources.published,
-            epoch=self.resolution.epoch,
-        )
-        bootstrap = Bootstrap(rootfs) if settings.installs_directly else Mmdebstrap(rootfs)
+        bootstrap = self._bootstrap(keys.packages, self._packages(image).install, keys.exclude)
         bottom = self.builder.add(f"{image.name}: bootstrap", bootstrap)
         provision = Provision(actions_of(self.tree, image, ImagePackages()))
         top = self.builder.add(f"{image.name}: provision", provision, lower=(bottom,), python=self._python(image))
@@ -90,6 +83,19 @@ class _Compiler:
         default = names.base(image.name, settings.debootstrap_release, self.resolution.kernel.release)
         self.builder.yields(Artifact(image.artifact_name or default, image.name, squashed, BASE))
         return layers
+
+    def _bootstrap(self, packages: tuple[PackageRequest, ...], debs: tuple[Deb, ...], exclude: tuple[str, ...]) -> Step:
+        """A root with `packages`, which come down to `debs`, and nothing else."""
+        rootfs = Rootfs(
+            suite=self.tree.settings.debootstrap_release,
+            architecture=self.tree.settings.debootstrap_arch,
+            requests=(*map(str, packages), *(deb.name for deb in debs if deb.name == "usr-is-merged")),
+            debs=debs,
+            excludes=path_excludes(exclude),
+            sources=self.resolution.sources.published,
+            epoch=self.resolution.epoch,
+        )
+        return Bootstrap(rootfs) if self.tree.settings.installs_directly else Mmdebstrap(rootfs)
 
     def _overlay(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
         below: tuple[str, ...] = ()

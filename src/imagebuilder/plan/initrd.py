@@ -2,6 +2,10 @@
 
 kernel packages -> Kernel -> Modules --.
 busybox, our /init -> InitramfsTree ---+-> Provision -> PackInitramfs
+
+A role of 2015 does not work on the initrd but on what it was made of:
+
+Bootstrap -> Provision -> HookedPrograms, which is one layer more of the initrd
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ from pathlib import Path
 
 from imagebuilder.plan import names
 from imagebuilder.plan.model import Artifact, Builder
-from imagebuilder.plan.provisioner import actions_of
+from imagebuilder.plan.provisioner import actions_of, role_of
 from imagebuilder.resolve.resolution import ImagePackages
 from imagebuilder.spec.config import InitrdKeys
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
-from imagebuilder.steps.base import Source
+from imagebuilder.steps.base import Source, Step
+from imagebuilder.steps.commands import RunCommands
 from imagebuilder.steps.initramfs import InitramfsTree, PackInitramfs
+from imagebuilder.steps.initramfs_hooks import FOLDERS, HookedPrograms
 from imagebuilder.steps.kernel import Kernel, KernelImage
 from imagebuilder.steps.modules import Modules, profile
 from imagebuilder.steps.provision import Provision
@@ -35,11 +41,15 @@ _NODE_FILES = Path(__file__).parents[1] / "node" / "initrd"
 
 @dataclass(frozen=True, slots=True)
 class InitrdInputs:
-    """What an initrd's plan depends on beside its spec: packages, steps that bring Python for a role, the time."""
+    """What an initrd's plan depends on beside its spec.
+
+    Packages, steps that bring Python for a role, the time, and the step that a build root begins with.
+    """
 
     packages: ImagePackages
     python: tuple[str, ...]
     epoch: int
+    build_root: Step | None = None
 
 
 def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: InitrdInputs) -> tuple[str, ...]:
@@ -55,7 +65,10 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
         builder.add(f"{image.name}: modules", modules, kernel=(kernel,)),
         builder.add(f"{image.name}: programs", programs),
     ]
-    if keys.files or keys.run or keys.clean or image.provisioner:
+    on_build_root = image.provisioner is not None and image.provisioner.on_build_root
+    if on_build_root:
+        layers.append(_hooked(builder, tree, image, given, kernel))
+    if keys.files or keys.run or keys.clean or (image.provisioner and not on_build_root):
         provision = Provision(actions_of(tree, image, ImagePackages()))
         layers.append(builder.add(f"{image.name}: provision", provision, lower=layers, python=given.python))
     pack = PackInitramfs(release, "xz" if keys.profile == "metal" else "zstd", given.epoch)
@@ -64,3 +77,16 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
     builder.yields(Artifact(names.kernel(release), image.name, vmlinuz, KERNEL))
     builder.yields(Artifact(names.initrd(release), image.name, packed, INITRD))
     return tuple(layers)
+
+
+def _hooked(builder: Builder, tree: TreeSpec, image: ImageSpec, given: InitrdInputs, kernel: str) -> str:
+    """Plan what a role of 2015 does in a build root; returns the id of the layer that comes of it."""
+    assert image.provisioner is not None
+    assert given.build_root is not None
+    assert given.packages.kernel is not None
+    bottom = builder.add(f"{image.name}: build root", given.build_root)
+    folders = RunCommands((("mkdir", "-p", *FOLDERS),))
+    work = Provision((folders, role_of(tree, image, image.provisioner)))
+    top = builder.add(f"{image.name}: role in the build root", work, lower=(bottom,), python=given.python)
+    hooks = HookedPrograms(given.packages.kernel.release)
+    return builder.add(f"{image.name}: hooks", hooks, lower=(bottom, top), kernel=(kernel,))

@@ -7,7 +7,7 @@ from pathlib import Path
 from imagebuilder.resolve.resolution import ImagePackages
 from imagebuilder.spec.config import BaseKeys, FileRequest, OverlayKeys
 from imagebuilder.spec.template import Renderer
-from imagebuilder.spec.tree import HOST_FACTS, ImageSpec, TreeSpec
+from imagebuilder.spec.tree import HOST_FACTS, ImageSpec, Provisioner, TreeSpec
 from imagebuilder.steps.ansible import AnsibleRole
 from imagebuilder.steps.base import Action, Source
 from imagebuilder.steps.clean import Clean
@@ -37,11 +37,16 @@ def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tup
         actions.append(CopyFiles(tuple(_file(tree, image, i, f) for i, f in enumerate(keys.files))))
     if keys.run:
         actions.append(RunCommands(keys.run))
-    if image.provisioner:
-        role = str(image.provisioner.role.relative_to(tree.root))
-        variables = {name: value for name, value in image.variables.items() if name not in HOST_FACTS}
-        actions.append(AnsibleRole.of(tree.root, role, variables, image.overrides))
+    if image.provisioner and not image.provisioner.on_build_root:
+        actions.append(role_of(tree, image, image.provisioner))
     return (*actions, Clean((*_listed(_CLEAN), *keys.clean)))
+
+
+def role_of(tree: TreeSpec, image: ImageSpec, provisioner: Provisioner) -> AnsibleRole:
+    """The image's role, with the variables that the user gave it."""
+    role = str(provisioner.role.relative_to(tree.root))
+    variables = {name: value for name, value in image.variables.items() if name not in HOST_FACTS}
+    return AnsibleRole.of(tree.root, role, variables, image.overrides, provisioner.context)
 
 
 def path_excludes(extra: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,9 +23,9 @@ class Kernel:
 class ImagePackages:
     """One image's packages.
 
-    `install`: all that its requests bring into the root, dependencies
-    included. `userland` and `firmware`: for an initrd, what programs, libraries
-    and firmware are taken from.
+    `install`: all that its requests bring into the root (of an initrd: into
+    the build root of an old role), dependencies included. `userland` and
+    `firmware`: for an initrd, what programs, libraries and firmware are taken from.
     """
 
     install: tuple[Deb, ...] = ()

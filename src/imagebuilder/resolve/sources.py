@@ -87,8 +87,9 @@ def sources_for(settings: Settings, host_targets: str, host_options: str = "") -
         own = _host_mirrors(host_targets, distribution)
         mirrors = {**public, **own}
         from_host = bool(own)
-    extra = settings.repository_lists
     options = " ".join(filter(None, (f"signed-by={distribution.keyring}", host_options if from_host else "")))
+    known = _Known({url.rstrip("/") for url in (*mirrors.values(), *public.values())}, distribution, suite)
+    extra = tuple(line for given in settings.repository_lists if (line := known.without(given, options)))
     return Sources(
         lines=(*_lines(mirrors, distribution, suite, f"[{options}] "), *extra),
         published=(*_lines(public, distribution, suite, ""), *extra),
@@ -96,6 +97,27 @@ def sources_for(settings: Settings, host_targets: str, host_options: str = "") -
         mirror=mirrors[False],
         from_host=from_host,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the build reads anyway. apt refuses one suite of one mirror with different options, and trees of 2015
+    name the main mirror once more, without any.
+    """
+
+    mirrors: set[str]
+    distribution: Distribution
+    suite: str
+
+    def without(self, line: str, options: str) -> str:
+        """A line of sources.list less the components that are known, "" if all are; with `options` for the rest."""
+        words = line.split()
+        if len(words) < 4 or words[1].startswith("[") or words[1].rstrip("/") not in self.mirrors:
+            return line
+        if words[2] not in {name for name, _ in self.distribution.releases(self.suite)}:
+            return line
+        components = [word for word in words[3:] if word not in self.distribution.components.split()]
+        return " ".join(["deb", f"[{options}]", *words[1:3], *components]) if components else ""
 
 
 def _lines(mirrors: Mapping[bool, str], distribution: Distribution, suite: str, options: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from imagebuilder.errors import Location, SpecError
 from imagebuilder.spec.inventory import Kind
+from imagebuilder.spec.legacy.changes import Change
 from imagebuilder.spec.yamlfile import Document, load
 
 WRAPPERS: Mapping[str, Kind] = {
@@ -18,6 +19,8 @@ WRAPPERS: Mapping[str, Kind] = {
 }
 _IMPORTS = ("import_playbook", "ansible.builtin.import_playbook", "include")
 _OTHER_KEYS = ("vars", "name", "tags")
+BUILDERS = frozenset({"ipxe_builder.yml", "syslinux_builder.yml", "docker_builder.yml"})
+"""Playbooks of 2015 that made no image but what boots or builds one."""
 _HINT = f"write `- import_playbook: common/overlay_wrapper.yml` (wrappers: {', '.join(WRAPPERS)})"
 
 
@@ -34,18 +37,26 @@ class Entry:
 
 def load_playbook(path: Path) -> tuple[Entry, ...]:
     """Every entry of a playbook and of the playbooks that it imports, in order. Raises SpecError."""
-    entries = tuple(_load(path, ()))
+    entries = tuple(found for found in _load(path, ()) if isinstance(found, Entry))
     if not entries:
         raise SpecError("this playbook names no image", location=Location(path), hint=_HINT)
     return entries
 
 
-def _load(path: Path, above: tuple[Path, ...]) -> Iterator[Entry]:
+def old_entries(path: Path) -> tuple[Change, ...]:
+    """What of a playbook, which `load_playbook` has read, is written as in 2015."""
+    return tuple(found for found in _load(path, ()) if isinstance(found, Change))
+
+
+def _load(path: Path, above: tuple[Path, ...]) -> Iterator[Entry | Change]:
     document = load(path)
     if not isinstance(document.value, list):
         raise SpecError("a playbook is a list of `import_playbook` entries", location=document.at(), hint=_HINT)
     for index, play in enumerate(document.value):
         name = _imported(play, document, index)
+        yield from _old_forms(play, document, index)
+        if Path(name).name in BUILDERS:
+            continue
         kind = WRAPPERS.get(Path(name).name)
         variables = _variables(play.get("vars"), document.at(index))
         if kind:
@@ -56,8 +67,20 @@ def _load(path: Path, above: tuple[Path, ...]) -> Iterator[Entry]:
             raise SpecError(f"`{name}` imports itself", location=location)
         if not inner.is_file():
             raise SpecError(f"the playbook `{name}` does not exist", location=location)
-        for entry in _load(inner, (*above, path.resolve())):
-            yield replace(entry, variables={**entry.variables, **variables})
+        for found in _load(inner, (*above, path.resolve())):
+            if isinstance(found, Change):
+                yield found
+            else:
+                yield replace(found, variables={**found.variables, **variables})
+
+
+def _old_forms(play: dict[str, Any], document: Document, index: int) -> Iterator[Change]:
+    if "include" in play:
+        yield Change(document.at(index, "include"), "`include:` of playbooks", "`import_playbook:`")
+        if (name := Path(str(play["include"])).name) in BUILDERS:
+            yield Change(document.at(index, "include"), f"`{name}`", "nothing: no boot loader is built here")
+    if isinstance(play.get("vars"), list):
+        yield Change(document.at(index, "vars"), "a list of `vars:`", "a mapping")
 
 
 def _imported(play: Any, document: Document, index: int) -> str:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from imagebuilder.errors import Location, SpecError
-from imagebuilder.spec import legacy
 from imagebuilder.spec.config import BaseKeys, ImageKeys, InitrdKeys, OverlayKeys, read_keys
 from imagebuilder.spec.inventory import GROUP, Kind, load_inventory
-from imagebuilder.spec.playbook import Entry, load_playbook
+from imagebuilder.spec.legacy import keys as legacy
+from imagebuilder.spec.legacy.changes import Change
+from imagebuilder.spec.legacy.needless import ALONE, Context
+from imagebuilder.spec.legacy.roles import read_role
+from imagebuilder.spec.playbook import Entry, load_playbook, old_entries
 from imagebuilder.spec.settings import Settings, read_settings
 from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.yamlfile import Document, load
@@ -27,10 +30,16 @@ _MAY_DIFFER = frozenset({"build_root_size"})
 
 @dataclass(frozen=True, slots=True)
 class Provisioner:
-    """The Ansible role that finishes an image."""
+    """The Ansible role that finishes an image.
+
+    `context` says what the build does without it; `on_build_root` is true of
+    a role that works where an initrd was made of in 2015, a root with packages.
+    """
 
     role: Path
     location: Location
+    context: Context = ALONE
+    on_build_root: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,9 @@ class ImageSpec:
     overrides: Mapping[str, Any]
     document: Document
     location: Location
+    needless_role: Provisioner | None = None
+    """A role of an old tree that the build does all of by itself."""
+    changes: tuple[Change, ...] = ()
 
     def at(self, *keys: str | int) -> Location:
         """Where `image.KEYS` stands in the config file."""
@@ -67,17 +79,25 @@ class TreeSpec:
     settings_file: Path
     build_roots: Mapping[Kind, Path]
     images: tuple[ImageSpec, ...]
+    changes: tuple[Change, ...] = ()
+    """What of an old tree is read as something else."""
 
 
 def load_tree(playbook: Path, extra: Mapping[str, Any]) -> TreeSpec:
     """Read the tree that `playbook` lies in. Raises SpecError, pointing at file and line."""
-    return _read(playbook.resolve().parent, load_playbook(playbook), extra)
+    return _with_files(read_tree(playbook, extra))
+
+
+def read_tree(playbook: Path, extra: Mapping[str, Any]) -> TreeSpec:
+    """The same, whether or not the files are there that the build will want."""
+    tree = _read(playbook.resolve().parent, load_playbook(playbook), extra)
+    return replace(tree, changes=(*old_entries(playbook), *tree.changes))
 
 
 def load_image(root: Path, kind: Kind, config_file: str, provisioner: str | None, extra: Mapping[str, Any]) -> TreeSpec:
     """Read a tree for one image only, as the wrapper playbooks do."""
     entry = Entry(kind, config_file, provisioner, {}, Location(root / config_file))
-    return _read(root.resolve(), (entry,), extra)
+    return _with_files(_read(root.resolve(), (entry,), extra))
 
 
 def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> TreeSpec:
@@ -87,9 +107,15 @@ def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> Tre
         raise SpecError("group_vars are a mapping", location=document.at())
     inventory = load_inventory(root / "hosts")
     shared = {**_host_facts(root), **inventory.variables, **given, **extra}
+    shared, document = legacy.with_old_settings(shared, document)
     settings = read_settings(root, document, shared)
     images = _on_their_bases([_image(root, entry, shared, extra, settings) for entry in entries])
-    return TreeSpec(root, settings, document.path, inventory.build_roots, images)
+    named = dict.fromkeys(inventory.variables, Location(root / "hosts")) | {name: document.at(name) for name in given}
+    changes = (
+        *legacy.without_meaning(named, of_one_image=False),
+        *(change for image in images for change in image.changes),
+    )
+    return TreeSpec(root, settings, document.path, inventory.build_roots, images, changes)
 
 
 def _group_vars(root: Path) -> Document:
@@ -110,25 +136,46 @@ def _image(
         raise SpecError("a config file is a mapping; the bare minimum is `provisioner:`", location=document.at())
     own = {k: v for k, v in config.items() if k not in ("image", "provisioner")}
     shown = settings.model_dump(mode="json", exclude_none=True)
+    if "repository_lists" in shared:
+        del shown["repository_lists"]  # a role of 2015 reads more than the line
     _refuse_settings(own, document, entry)
     variables = {**shared, **own, **entry.variables, **extra, **shown}
     renderer = Renderer(variables)
+    old = legacy.OldConfig(entry.kind, root, variables, frozenset({*own, *entry.variables}), renderer)
     image = renderer.value(config.get("image"), document, ("image",))
     if not isinstance(image, dict | None):
         raise SpecError("`image` is a mapping", location=document.at("image"))
-    image, document = legacy.with_old_names(entry.kind, image or {}, variables, renderer, document)
+    image, document, changes = legacy.with_old_names(old, image or {}, document)
     keys = read_keys(_MODELS[entry.kind], image, document, "image")
     provisioner = _provisioner(root, entry, config, renderer, document)
-    if provisioner is None and "image" not in config:
+    if provisioner is None and "image" not in config and not old.lists():
         raise SpecError(
             "this config file says nothing to build",
             location=document.at(),
             hint="the bare minimum is `provisioner: roles/overlay/NAME`, or `image:` with `packages:`",
         )
-    _check_files(root, keys, document)
+    needless_role = None
+    if provisioner:
+        provisioner, needless_role, translated = _modern_role(root, provisioner, old)
+        changes += translated
+    changes += legacy.without_meaning({name: document.at(name) for name in own}, of_one_image=True)
     artifact_name = legacy.artifact_name(entry.kind, variables, renderer, document)
     name = keys.name or document.path.stem
-    return ImageSpec(entry.kind, name, keys, provisioner, artifact_name, variables, extra, document, entry.location)
+    spec = ImageSpec(entry.kind, name, keys, provisioner, artifact_name, variables, extra, document, entry.location)
+    return replace(spec, needless_role=needless_role, changes=changes)
+
+
+def _modern_role(
+    root: Path, provisioner: Provisioner, old: legacy.OldConfig
+) -> tuple[Provisioner | None, Provisioner | None, tuple[Change, ...]]:
+    """The role as it runs today; second, in its place, one that the build does all of by itself."""
+    lists = old.lists()
+    packages = frozenset(name for name, key in lists.items() if key in ("packages", "include_packages"))
+    debs = frozenset(name for name, key in lists.items() if key == "debs")
+    context = Context(old.kind, packages, debs)
+    role = read_role(root, provisioner.role, context)
+    modern = replace(provisioner, context=context, on_build_root=role.on_build_root)
+    return (None, modern, role.changes) if role.empty else (modern, None, role.changes)
 
 
 def _refuse_settings(own: Mapping[str, Any], document: Document, entry: Entry) -> None:
@@ -210,6 +257,12 @@ def _provisioner(
             hint=_nearest(str(name), known),
         )
     return Provisioner(role, location)
+
+
+def _with_files(tree: TreeSpec) -> TreeSpec:
+    for image in tree.images:
+        _check_files(tree.root, image.keys, image.document)
+    return tree
 
 
 def _check_files(root: Path, keys: ImageKeys, document: Document) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuilder.errors import CommandError, ImagebuilderError, Location, SpecError
+from imagebuilder.errors import ImagebuilderError, Location, SpecError
 
 _UNDEFINED = re.compile(r"'([^']+)' is undefined")
 _UNKNOWN_MODULE = re.compile(r"couldn't resolve module/action '([^']+)'")
@@ -42,10 +42,14 @@ class TaskEnded:
 
 
 class EventFile:
-    """Reads what was appended to the file of events since the last look."""
+    """Reads what was appended to the file of events since the last look.
 
-    def __init__(self, path: Path) -> None:
+    `places` are the beginnings of paths as Ansible knows them, and as the user does.
+    """
+
+    def __init__(self, path: Path, places: tuple[str, str] = ("", "")) -> None:
         self._path = path
+        self._places = places
         self._offset = 0
         path.touch()
 
@@ -61,7 +65,12 @@ class EventFile:
         whole = text[: text.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
-            yield parse(line)
+            yield parse(self.in_tree(line.decode()))
+
+    def in_tree(self, text: str) -> str:
+        """A text of Ansible's with the paths that the user knows."""
+        play, tree = self._places
+        return text.replace(play, tree) if play else text
 
 
 def parse(line: str | bytes) -> TaskStarted | TaskEnded:
@@ -81,13 +90,13 @@ def location(text: str) -> Location:
     return Location(Path(match[1]), int(match[2] or 0))
 
 
-def failure(role: str, failed: Sequence[TaskEnded], error: CommandError) -> ImagebuilderError:
+def failure(role: str, failed: Sequence[TaskEnded], printed: str) -> ImagebuilderError:
     """The error to show, from the failed tasks, or from what Ansible printed when it came to none."""
     if failed:
         return _task_failure(failed[-1])
-    match = _ERROR.search(error.detail)
+    match = _ERROR.search(printed)
     if not match:
-        return ImagebuilderError(f"the role `{role}` could not be run by Ansible", detail=error.detail)
+        return ImagebuilderError(f"the role `{role}` could not be run by Ansible", detail=printed)
     module = _UNKNOWN_MODULE.search(match["message"])
     where = location(match["origin"]) if match["origin"] else Location(Path(role))
     if module:

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from imagebuilder.spec.legacy.needless import ALONE, Context
+from imagebuilder.spec.legacy.roles import read_role
 from imagebuilder.steps.base import Source
 
 _ROLE_ACTIONS = {f"{prefix}{verb}_role" for prefix in ("", "ansible.builtin.") for verb in ("include", "import")}
@@ -40,21 +42,30 @@ _CHEAP_FACTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RoleReads:
-    """`sources` by their place in the tree; `facts` as Ansible's `gather_subset`, empty for none."""
+    """`sources` by their place in the tree; `facts` as Ansible's `gather_subset`, empty for none.
+
+    `translated` is the text, by its place, of each file that today's Ansible would not take as it is.
+    """
 
     sources: Mapping[str, Source]
+    translated: Mapping[str, str]
     variables: Mapping[str, Any]
     facts: tuple[str, ...]
 
 
-def role_reads(tree: Path, role: str, variables: Mapping[str, Any]) -> RoleReads:
-    """Read the role at `role` (a path in the tree) and all that it names."""
+def role_reads(tree: Path, role: str, variables: Mapping[str, Any], context: Context = ALONE) -> RoleReads:
+    """Read the role at `role` (a path in the tree) and all that it names. Raises SpecError for what is too old."""
     roles = sorted(_closure(tree, role))
     text = "\n".join(body for place in roles for body in _texts(tree / place))
     named = _named_variables({k: v for k, v in variables.items() if not _is_ansibles_own(k)}, text)
     text += json.dumps(named)
     places = [*roles, *_shared_folders(tree, text)]
-    return RoleReads({place: Source.of(tree / place) for place in places}, named, _facts(text))
+    translated = {
+        str(path.relative_to(tree)): file.text()
+        for place in roles
+        for path, file in read_role(tree, tree / place, context).refused.items()
+    }
+    return RoleReads({place: Source.of(tree / place) for place in places}, translated, named, _facts(text))
 
 
 def _closure(tree: Path, role: str) -> set[str]:

@@ -10,7 +10,6 @@ import pytest
 from pydantic import BaseModel
 
 import imagebuilder
-from imagebuilder.spec import legacy
 from imagebuilder.spec.config import (
     BaseKeys,
     FileRequest,
@@ -20,6 +19,7 @@ from imagebuilder.spec.config import (
     PackageRequest,
     Requirement,
 )
+from imagebuilder.spec.legacy.variables import TABLE
 from imagebuilder.spec.settings import Settings
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -93,13 +93,9 @@ def test_choices_are_those_of_the_program() -> None:
         assert types[key] == ", ".join(f"`{choice}`" for choice in choices)
 
 
-def test_old_names_are_all_listed() -> None:
-    described = {_bare(row[0]): (row[1].split(", "), _bare(row[2])) for row in _table("tree.md", "Names of 2015")}
-    assert described.keys() == legacy.IMAGE_KEYS.keys() | set(legacy.ARTIFACT_NAMES.values())
-    for name, (kind, key) in legacy.IMAGE_KEYS.items():
-        assert described[name] == ([kind], key)
-    for kind, name in legacy.ARTIFACT_NAMES.items():
-        assert kind in described[name][0]
+def test_old_names_are_all_listed_as_the_program_knows_them() -> None:
+    rows = [[cell.replace("`", "") for cell in row] for row in _table("names-of-2015.md", "Variables")]
+    assert rows == [[row.name, row.place, row.fate, row.about.replace("`", "")] for row in TABLE]
 
 
 def test_kernel_arguments_are_those_that_the_initrd_reads() -> None:

@@ -149,8 +149,8 @@ def test_kernel_is_what_its_metapackage_stands_for(tmp_path: Path, package: str,
     ("package", "message"),
     [
         ("less", "`less` is not a kernel package"),
-        ("linux-image-arm64", "there is no package `linux-image-arm64` in bookworm"),
-        ("awk", "there is no package `awk` in bookworm"),
+        ("linux-image-arm64", "there is no package `linux-image-arm64`"),
+        ("awk", "there is no package `awk`"),
     ],
 )
 def test_what_is_no_kernel_is_refused(tmp_path: Path, package: str, message: str) -> None:

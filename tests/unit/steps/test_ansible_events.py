@@ -54,20 +54,20 @@ def test_end_of_a_task_has_its_time_and_its_failure() -> None:
 
 
 def test_failed_task_is_named_with_its_place_and_its_output() -> None:
-    error = failure("roles/x", [FAILED], _command_error("noise"))
+    error = failure("roles/x", [FAILED], "noise")
     assert error.message == f"{WHERE}: the task `x : Install` failed: No package `y`"
     assert error.detail == "apt said so"
 
 
 def test_the_last_failed_task_counts_because_earlier_ones_were_rescued() -> None:
     last = replace(FAILED, task="x : Rescue", item="b")
-    assert "`x : Rescue` failed at the item `b`" in failure("roles/x", [FAILED, last], _command_error("")).message
+    assert "`x : Rescue` failed at the item `b`" in failure("roles/x", [FAILED, last], "").message
 
 
 def test_undefined_variable_is_the_users_error_at_the_value_that_needs_it() -> None:
     origin = Location(WHERE.file, 9)
     task = replace(FAILED, message="Error while resolving value for 'name': 'colour' is undefined", origin=origin)
-    error = failure("roles/x", [task], _command_error(""))
+    error = failure("roles/x", [task], "")
     assert isinstance(error, SpecError)
     assert error.exit_code == 2
     assert error.location == origin
@@ -78,14 +78,14 @@ def test_undefined_variable_in_a_template_is_found_in_its_line(tmp_path: Path) -
     template = tmp_path / "motd.j2"
     template.write_text("welcome\n{{ colours }}\n{{ colour }}\n")
     task = replace(FAILED, message="'colour' is undefined", origin=Location(template))
-    error = failure("roles/x", [task], _command_error(""))
+    error = failure("roles/x", [task], "")
     assert isinstance(error, SpecError)
     assert error.location == Location(template, 3)
 
 
 def test_undefined_variable_within_a_variable_is_blamed_on_the_task_that_uses_it() -> None:
     task = replace(FAILED, message="'colour' is undefined", origin=Location(Path("variables.json")))
-    error = failure("roles/x", [task], _command_error(""))
+    error = failure("roles/x", [task], "")
     assert isinstance(error, SpecError)
     assert error.location == WHERE
     assert "a variable that the task `x : Install` uses needs `colour`" in error.message
@@ -95,7 +95,7 @@ def test_module_of_a_collection_comes_with_the_way_to_get_it() -> None:
     output = (
         "[ERROR]: couldn't resolve module/action 'mount'. This often ...\nOrigin: /tree/main.yml:4:3\n\n4 - mount:\n"
     )
-    error = failure("roles/x", [], _command_error(output))
+    error = failure("roles/x", [], output)
     assert isinstance(error, SpecError)
     assert error.location == Location(Path("/tree/main.yml"), 4)
     assert "no module `mount`" in error.message
@@ -104,11 +104,11 @@ def test_module_of_a_collection_comes_with_the_way_to_get_it() -> None:
 
 
 def test_error_before_the_first_task_keeps_ansibles_sentence_and_place() -> None:
-    error = failure("roles/x", [], _command_error("[ERROR]: YAML parsing failed.\nOrigin: /tree/main.yml:2:1\n"))
+    error = failure("roles/x", [], "[ERROR]: YAML parsing failed.\nOrigin: /tree/main.yml:2:1\n")
     assert error.message == "/tree/main.yml:2: YAML parsing failed."
 
 
 def test_words_that_are_not_understood_are_shown_as_they_are() -> None:
-    error = failure("roles/x", [], _command_error("Segmentation fault\n"))
+    error = failure("roles/x", [], "Segmentation fault\n")
     assert type(error) is ImagebuilderError
     assert error.detail == "Segmentation fault\n"
