@@ -76,7 +76,7 @@ class _Compiler:
             requests=(*map(str, keys.packages), *(deb.name for deb in debs if deb.name == "usr-is-merged")),
             debs=debs,
             excludes=path_excludes(keys.exclude),
-            sources=self.resolution.sources.published,
+            sources=self.resolution.published,
             epoch=self.resolution.epoch,
         )
         bottom = self.builder.add(f"{image.name}: bootstrap", bootstrap)

@@ -7,7 +7,7 @@ from pathlib import Path
 from imagebuilder.resolve.resolution import ImagePackages
 from imagebuilder.spec.config import BaseKeys, FileRequest, OverlayKeys
 from imagebuilder.spec.template import Renderer
-from imagebuilder.spec.tree import HOST_FACTS, ImageSpec, TreeSpec
+from imagebuilder.spec.tree import HOST_FACTS, ImageSpec, Provisioner, TreeSpec
 from imagebuilder.steps.ansible import AnsibleRole
 from imagebuilder.steps.base import Action, Source
 from imagebuilder.steps.clean import Clean
@@ -38,10 +38,15 @@ def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tup
     if keys.run:
         actions.append(RunCommands(keys.run))
     if image.provisioner:
-        role = str(image.provisioner.role.relative_to(tree.root))
-        variables = {name: value for name, value in image.variables.items() if name not in HOST_FACTS}
-        actions.append(AnsibleRole.of(tree.root, role, variables, image.overrides))
+        actions.append(role_of(tree, image, image.provisioner))
     return (*actions, Clean((*_listed(_CLEAN), *keys.clean)))
+
+
+def role_of(tree: TreeSpec, image: ImageSpec, provisioner: Provisioner) -> AnsibleRole:
+    """An image's role, with all that it reads of the tree."""
+    role = str(provisioner.role.relative_to(tree.root))
+    variables = {name: value for name, value in image.variables.items() if name not in HOST_FACTS}
+    return AnsibleRole.of(tree.root, role, variables, image.overrides)
 
 
 def path_excludes(extra: tuple[str, ...]) -> tuple[str, ...]:

@@ -60,27 +60,33 @@ class ImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class TreeSpec:
-    """The whole of what the user wrote, for one run."""
+    """The whole of what the user wrote, for one run.
+
+    `playbook` is its path in the tree, "" when one image is built without one;
+    `settings_document` is where errors about settings point.
+    """
 
     root: Path
+    playbook: str
     settings: Settings
-    settings_file: Path
+    settings_document: Document
     build_roots: Mapping[Kind, Path]
     images: tuple[ImageSpec, ...]
 
 
 def load_tree(playbook: Path, extra: Mapping[str, Any]) -> TreeSpec:
     """Read the tree that `playbook` lies in. Raises SpecError, pointing at file and line."""
-    return _read(playbook.resolve().parent, load_playbook(playbook), extra)
+    path = playbook.resolve()
+    return _read(path.parent, path.name, load_playbook(playbook), extra)
 
 
 def load_image(root: Path, kind: Kind, config_file: str, provisioner: str | None, extra: Mapping[str, Any]) -> TreeSpec:
     """Read a tree for one image only, as the wrapper playbooks do."""
     entry = Entry(kind, config_file, provisioner, {}, Location(root / config_file))
-    return _read(root.resolve(), (entry,), extra)
+    return _read(root.resolve(), "", (entry,), extra)
 
 
-def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> TreeSpec:
+def _read(root: Path, playbook: str, entries: Sequence[Entry], extra: Mapping[str, Any]) -> TreeSpec:
     document = _group_vars(root)
     given = {} if document.value is None else document.value
     if not isinstance(given, dict):
@@ -89,7 +95,7 @@ def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> Tre
     shared = {**_host_facts(root), **inventory.variables, **given, **extra}
     settings = read_settings(root, document, shared)
     images = _on_their_bases([_image(root, entry, shared, extra, settings) for entry in entries])
-    return TreeSpec(root, settings, document.path, inventory.build_roots, images)
+    return TreeSpec(root, playbook, settings, document, inventory.build_roots, images)
 
 
 def _group_vars(root: Path) -> Document:

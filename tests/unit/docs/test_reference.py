@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 import imagebuilder
+from imagebuilder.resolve.lock import Lock, LockedImage
+from imagebuilder.resolve.resolution import ImagePackages
 from imagebuilder.spec import legacy
 from imagebuilder.spec.config import (
     BaseKeys,
@@ -100,6 +103,14 @@ def test_old_names_are_all_listed() -> None:
         assert described[name] == ([kind], key)
     for kind, name in legacy.ARTIFACT_NAMES.items():
         assert kind in described[name][0]
+
+
+def test_keys_of_a_lock_are_those_that_it_has() -> None:
+    keys = {_bare(row[0]) for row in _table("lock.md", "imagebuilder.lock")}
+    assert keys == {field.name for field in dataclasses.fields(Lock)} | {"format"}
+    keys = {_bare(row[0]) for row in _table("lock.md", "An image")}
+    packages = {field.name for field in dataclasses.fields(ImagePackages)}
+    assert keys == {field.name for field in dataclasses.fields(LockedImage)} - {"packages"} | packages
 
 
 def test_kernel_arguments_are_those_that_the_initrd_reads() -> None:
