@@ -182,6 +182,23 @@ def test_version_that_is_gone_is_named_with_the_ways_out(
     assert digest_of(site.builds / "extra.overlay.cpio.gz") == digest_of(small_images / "extra.overlay.cpio.gz")
 
 
+def test_locked_version_is_installed_although_the_indexes_on_this_machine_have_moved_on(
+    tmp_path: Path, key: Key, without_sandwich: tuple[Package, ...], sandwich: dict[str, Package], small_images: Path
+) -> None:
+    with _mirror(tmp_path / "mirror", key, [*without_sandwich, sandwich["1.0"]]) as mirror:
+        site = mirror.site(tmp_path / "tree", tmp_path / "cache")
+        shutil.copytree(small_images, site.builds)
+        site.lock()
+        shutil.copy(sandwich["1.0"].file, site.cache / "archives")
+        write_mirror(mirror.folder, [*without_sandwich, sandwich["2.0"]], key)
+        another = mirror.site(tmp_path / "another", site.cache)
+        another.lock()
+        assert _locked(another) == ["sandwich 2.0"]
+        site.build(*OVERLAY)
+        assert mirror.server.packages() == set()
+    assert _content(site).startswith(b"1.0")
+
+
 def test_upgrade_of_a_package_brings_what_it_needs_and_leaves_the_rest(
     tmp_path: Path, key: Key, without_sandwich: tuple[Package, ...]
 ) -> None:
