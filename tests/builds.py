@@ -27,13 +27,13 @@ class Site:
     cache: Path
     before: tuple[str, ...] = ()
 
-    def argv(self, *arguments: str) -> list[str]:
-        """`imagebuilder build ARGUMENTS` here."""
-        return [*self.before, str(PROGRAM), "build", "--cache", str(self.cache), *arguments]
+    def argv(self, *arguments: str, verb: str = "build") -> list[str]:
+        """`imagebuilder build ARGUMENTS` here, or another verb."""
+        return [*self.before, str(PROGRAM), verb, "--cache", str(self.cache), *arguments]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Build, however it ends."""
-        argv = self.argv(*arguments)
+    def run(self, *arguments: str, verb: str = "build") -> subprocess.CompletedProcess[str]:
+        """Build, or do something else, however it ends."""
+        argv = self.argv(*arguments, verb=verb)
         return subprocess.run(
             argv,
             cwd=self.tree,
@@ -49,6 +49,12 @@ class Site:
         done = self.run(*arguments)
         assert done.returncode == 0, f"{done.args} ended with {done.returncode}:\n{done.stderr}"
         return done.stderr
+
+    def lock(self, *arguments: str) -> str:
+        """Lock, which must succeed; returns what changed."""
+        done = self.run(*arguments, verb="lock")
+        assert done.returncode == 0, f"{done.args} ended with {done.returncode}:\n{done.stderr}"
+        return done.stdout
 
 
 EVERYTHING = """\

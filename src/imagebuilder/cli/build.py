@@ -7,11 +7,15 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagebuilder.cli.render import rendered
 from imagebuilder.console import progress
 from imagebuilder.errors import UserError
+
+if TYPE_CHECKING:
+    from imagebuilder.resolve.lock import Lock
+    from imagebuilder.spec.tree import TreeSpec
 
 _EPILOG = """\
 examples:
@@ -42,15 +46,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--provisioner", metavar="ROLE", help="its role, if the config file does not name it")
     parser.add_argument("--tree", type=Path, default=Path(), help="the tree of --config-file (default: .)")
     parser.add_argument(
-        "-e", "--extra-vars", action="append", default=[], metavar="KEY=VALUE|@FILE", help="set a variable of the tree"
+        "--lock", action="store_true", help="bring imagebuilder.lock up to date first, as `imagebuilder lock` does"
     )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="where packages and the outputs of steps are kept (default: /var/cache/on-imagebuilder; "
-        "if you are not root, ~/.cache/on-imagebuilder)",
-    )
+    add_tree_arguments(parser)
     parser.add_argument(
         "--store",
         type=Path,
@@ -66,34 +64,80 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.set_defaults(run=run)
 
 
+def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every verb knows that reads a tree and its packages."""
+    parser.add_argument(
+        "-e", "--extra-vars", action="append", default=[], metavar="KEY=VALUE|@FILE", help="set a variable of the tree"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where packages and the outputs of steps are kept (default: /var/cache/on-imagebuilder; "
+        "if you are not root, ~/.cache/on-imagebuilder)",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Read the tree, then build it in a private namespace."""
+    """Read the tree and its lock, then build it in a private namespace."""
     from imagebuilder.engine.build import Options, build, refuse_foreign
-    from imagebuilder.engine.cache import Cache, default_folder
+    from imagebuilder.engine.cache import Cache
     from imagebuilder.host import tools
     from imagebuilder.host.namespace import become_root, run_private
+
+    tree = _tree(arguments)
+    lock = _lock(tree, arguments)
+    become_root("build")
+    tools.require(tools.needed_by("build"))
+    refuse_foreign(tree)
+    lock = _renewed(tree, lock, arguments) if arguments.lock else lock
+    store = arguments.store.resolve() if arguments.store else None
+    options = Options(Cache(cache_folder(arguments), store), max(1, arguments.jobs), _epoch(), arguments.repin)
+
+    def work() -> int:
+        with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
+            build(tree, lock, options, report)
+        return 0
+
+    return run_private(lambda: rendered(work))
+
+
+def cache_folder(arguments: argparse.Namespace) -> Path:
+    """Where packages and the outputs of steps are kept."""
+    from imagebuilder.engine.cache import default_folder
+
+    folder: Path = arguments.cache or default_folder()
+    return folder.resolve()
+
+
+def _tree(arguments: argparse.Namespace) -> TreeSpec:
     from imagebuilder.spec.tree import load_image, load_tree
 
     extra = extra_variables(arguments.extra_vars)
     if arguments.config_file and arguments.kind and not arguments.playbook:
-        tree = load_image(arguments.tree, arguments.kind, arguments.config_file, arguments.provisioner, extra)
-    elif arguments.config_file or arguments.kind or arguments.provisioner:
+        return load_image(arguments.tree, arguments.kind, arguments.config_file, arguments.provisioner, extra)
+    if arguments.config_file or arguments.kind or arguments.provisioner:
         raise UserError("one image is built by `--kind` and `--config-file`, without a playbook", hint=_ONE_IMAGE)
-    else:
-        tree = load_tree(_playbook(arguments.playbook), extra)
-    become_root("build")
-    tools.require(tools.needed_by("build"))
-    refuse_foreign(tree)
-    store = arguments.store.resolve() if arguments.store else None
-    cache = Cache((arguments.cache or default_folder()).resolve(), store)
-    options = Options(cache, max(1, arguments.jobs), _epoch(), arguments.repin)
+    return load_tree(playbook_at(arguments.playbook), extra)
 
-    def work() -> int:
-        with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
-            build(tree, options, report)
-        return 0
 
-    return run_private(lambda: rendered(work))
+def _lock(tree: TreeSpec, arguments: argparse.Namespace) -> Lock | None:
+    """The tree's lock, if it has one; it answers for the tree, or is about to be renewed."""
+    from imagebuilder.plan.lock import refuse_stale
+    from imagebuilder.resolve.lock import read_lock
+
+    lock = read_lock(tree.root)
+    if lock and not arguments.lock:
+        refuse_stale(lock, tree)
+    return lock
+
+
+def _renewed(tree: TreeSpec, lock: Lock | None, arguments: argparse.Namespace) -> Lock:
+    from imagebuilder.cli.lock import write_lock
+
+    if not tree.playbook:
+        raise UserError("`--lock` goes with a playbook: a lock is that of all its images", hint="`imagebuilder lock`")
+    return write_lock(tree, lock, None, cache_folder(arguments))
 
 
 def _epoch() -> int | None:
@@ -138,7 +182,8 @@ def _json(text: str) -> Any:
         raise UserError(f"`-e {text}` is not JSON: {error}") from None
 
 
-def _playbook(given: Path | None) -> Path:
+def playbook_at(given: Path | None) -> Path:
+    """The playbook that is named, or lies in a folder that is, or here."""
     if given is not None:
         if given.is_dir():
             given = given / "all.yml"

@@ -1,4 +1,4 @@
-"""The whole build, as five visible calls: refresh, resolve, plan, execute, publish."""
+"""The whole build, as five visible calls: resolve, plan, fetch, execute, publish."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from imagebuilder.engine.artifacts import show_artifacts
 from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.execute import Execution, execute
 from imagebuilder.engine.manifests import put_manifests
+from imagebuilder.engine.packages import Packages
 from imagebuilder.engine.repin import repin
-from imagebuilder.engine.resolve import all_debs, resolve
+from imagebuilder.engine.resolve import Kept
 from imagebuilder.engine.workspace import scratch, workspace
-from imagebuilder.errors import Location, SpecError
-from imagebuilder.events import Note, Progress, Report, StepFinished, StepStarted
-from imagebuilder.host import clock
+from imagebuilder.errors import SpecError
+from imagebuilder.events import Note, Report
 from imagebuilder.host.chroot import INSIDE
 from imagebuilder.host.command import Command, run
 from imagebuilder.host.kernel import is_root_of_the_machine
 from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
+from imagebuilder.plan.lock import resolution_of
 from imagebuilder.plan.model import Artifact, Plan, PlannedStep
-from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
+from imagebuilder.resolve.apt import Apt
+from imagebuilder.resolve.lock import FILE, Lock
 from imagebuilder.resolve.resolution import Resolution
-from imagebuilder.resolve.sources import sources_for
 from imagebuilder.spec.legacy.changes import summary
 from imagebuilder.spec.tree import TreeSpec
 from imagebuilder.store.layout import Blob
 
 _DEFAULT_BUILD_ROOT = Path("/run/on-imagebuilder")
-_STEP = "packages"
+_NO_LOCK = f"the tree has no {FILE}: these are the packages that the mirror has now; `imagebuilder lock` pins them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +57,39 @@ def refuse_foreign(tree: TreeSpec) -> None:
     if wanted != native and not Path("/proc/sys/fs/binfmt_misc", interpreter).exists():
         raise SpecError(
             f"`debootstrap_arch: {wanted}`: this host runs {native} programs only",
-            location=Location(tree.settings_file),
+            location=tree.settings_document.at("debootstrap_arch"),
             hint="build on such a machine, or `apt-get install qemu-user-static binfmt-support`",
         )
 
 
-def build(tree: TreeSpec, options: Options, report: Report) -> None:
-    """Build every image of the tree and publish its artifacts; to be called in a private namespace."""
+def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -> None:
+    """Build every image of the tree and publish its artifacts; to be called in a private namespace.
+
+    `lock` answers for the tree (`plan.lock.refuse_stale`); without one, packages are resolved now.
+    """
     for sentence in summary(tree.changes):
         report(Note("", sentence))
     if tree.changes:
         report(Note("", "`imagebuilder migrate OLD NEW` writes a tree in today's form, and says all that it changes"))
-    sources = sources_for(tree.settings, host_targets(), host_date_options())
-    apt = Apt(sources, tree.settings.debootstrap_arch, options.cache.folder)
     with ExitStack() as stack:
-        tree, resolution = _fetch(tree, apt, options, report, stack)
+        packages = Packages(tree, options.cache.folder, report, stack)
+        if options.repin:
+            tree = _repinned(tree, packages, report)
+        resolution = _resolution(tree, lock, packages, options, report)
         plan = compile_plan(tree, resolution)
         stack.enter_context(options.cache.layout.used())
         options.cache.layout.prepare()
         steps = plan.to_do(lambda step: options.cache.find(step) is not None)
         if steps:
+            packages.fetch(sorted({deb for step in steps for deb in step.debs}))
             rooms = stack.enter_context(options.cache.rooms())
             root = _build_root(tree) if is_root_of_the_machine() else rooms.blobs / "build-root"
             place = stack.enter_context(workspace(root, tree.settings.build_root_size))
 
             def machine_for(step: PlannedStep, heard: Report) -> Machine:
-                return LocalMachine(step.name, scratch(place, step), _apt_files(apt), _environment(resolution), heard)
+                return LocalMachine(
+                    step.name, scratch(place, step), _apt_files(packages.apt), _environment(resolution), heard
+                )
 
             execute(plan, steps, Execution(options.cache, rooms, machine_for, report, options.jobs))
         publish(plan, tree, options.cache, report)
@@ -100,26 +108,20 @@ def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
         cache.note_latest(tree.root, step)
 
 
-def _fetch(tree: TreeSpec, apt: Apt, options: Options, report: Report, stack: ExitStack) -> tuple[TreeSpec, Resolution]:
-    """Exact packages, all of them on disk: nothing after this needs the network but what roles do themselves.
+def _repinned(tree: TreeSpec, packages: Packages, report: Report) -> TreeSpec:
+    tree, moves = repin(tree, packages.opened())
+    for move in moves:
+        report(Note("", str(move)))
+    packages.tree = tree
+    return tree
 
-    The tree comes back with the versions that were taken. The indexes stay as they are until `stack` is closed.
-    """
-    began = clock.monotonic()
-    report(StepStarted(_STEP))
-    report(Progress(_STEP, f"reading the indexes of {apt.sources.mirror}"))
-    stack.enter_context(apt.indexes())
-    report(Progress(_STEP, "resolving"))
-    if options.repin:
-        tree, moves = repin(tree, apt)
-        for move in moves:
-            report(Note("", str(move)))
-    resolution = resolve(tree, apt, options.epoch)
-    debs = all_debs(resolution)
-    report(Progress(_STEP, f"checking and fetching {len(debs)} packages"))
-    fetched = apt.download(debs)
-    report(StepFinished(_STEP, clock.monotonic() - began, fetched))
-    return tree, resolution
+
+def _resolution(tree: TreeSpec, lock: Lock | None, packages: Packages, options: Options, report: Report) -> Resolution:
+    """Exact packages: those of the lock, in no time, or what the mirror has now."""
+    if lock:
+        return resolution_of(lock, tree, options.epoch)
+    report(Note("", _NO_LOCK))
+    return packages.resolve(Kept(epoch=options.epoch))
 
 
 def _build_root(tree: TreeSpec) -> Path:

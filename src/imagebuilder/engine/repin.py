@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imagebuilder.engine.resolve import kernel_of, requests_of
+from imagebuilder.engine.resolve import kernel_of
 from imagebuilder.errors import Location, PackageError
+from imagebuilder.plan.requests import requests_of
 from imagebuilder.resolve.apt import Apt
 from imagebuilder.spec.config import ImageKeys, InitrdKeys, PackageRequest
 from imagebuilder.spec.legacy.keys import artifact_name
@@ -103,7 +104,9 @@ def _with_kernels(tree: TreeSpec, apt: Apt) -> tuple[TreeSpec, tuple[Move, ...]]
     found = {package: new for package in wanted if (new := _newest_kernel(package, names, tree, apt))}
     if not found:
         return tree, ()
-    moves = tuple(Move(Location(tree.settings_file), "kernel_package", old, new) for old, new in found.items())
+    moves = tuple(
+        Move(tree.settings_document.at("kernel_package"), "kernel_package", old, new) for old, new in found.items()
+    )
     settings = tree.settings
     package = found.get(settings.kernel_package, settings.kernel_package)
     images = tuple(_with_kernel(image, found) for image in tree.images)

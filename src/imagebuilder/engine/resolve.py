@@ -6,70 +6,67 @@ Everything that a mirror can refuse is refused here, all of it in one message.
 from __future__ import annotations
 
 import difflib
-import email.utils
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuilder import digest
-from imagebuilder.errors import CommandError, Location, PackageError, SpecError
+from imagebuilder.errors import CommandError, PackageError
 from imagebuilder.host.command import Command, run
 from imagebuilder.host.files import publish_text
-from imagebuilder.plan import names
+from imagebuilder.plan.bases import earlier_bases
 from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, USERLAND_PACKAGES
+from imagebuilder.plan.requests import MINBASE, requests_of
 from imagebuilder.resolve.apt import Apt, Record
 from imagebuilder.resolve.deb import Deb
+from imagebuilder.resolve.releases import newest, read_releases
 from imagebuilder.resolve.resolution import ImagePackages, Kernel, Problem, Resolution
-from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageRequest
-from imagebuilder.spec.legacy.keys import base_below
-from imagebuilder.spec.template import Renderer
+from imagebuilder.resolve.sources import published
+from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.interpreter import BUNDLE_PACKAGES
 
-_MINBASE = ("?essential", "?priority(required)", "apt")
 # Without it apt takes the other way to a merged /usr, which brings 52 MB of Perl.
 _MERGED_USR = "usr-is-merged"
+# As apt says it: ` curl : Depends: libcurl4 (= 8.1) but 8.0 is to be installed`.
+_UNMET = re.compile(r"^ ?(?P<by>\S*)(?: :)? +(?:Pre)?(?:Depends|Breaks|Conflicts): (?P<on>[^\s:]+)", re.MULTILINE)
 _KERNEL = re.compile(r"linux-image-(\d[\w.+~-]*)")
 _KERNEL_PARTS = re.compile(r"linux-modules-(?:extra-)?\d[\w.+~-]*")
 
 
-def resolve(tree: TreeSpec, apt: Apt, epoch: int | None = None) -> Resolution:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an earlier resolution found and the next one is to keep.
+
+    `images`, `kernels` (by the package that was asked for) and `python` stay as
+    they are; for all else the versions of `versions`, by image and name, are
+    preferred, where they are to be had and fit.
+    """
+
+    images: Mapping[str, ImagePackages] = field(default_factory=dict)
+    kernels: Mapping[str, Kernel] = field(default_factory=dict)
+    python: tuple[Deb, ...] = ()
+    versions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    epoch: int | None = None
+
+
+def resolve(tree: TreeSpec, apt: Apt, kept: Kept | None = None) -> Resolution:
     """Find every package of every image. Raises PackageError or SpecError, with all problems in one message."""
     _refuse_unknown(tree, apt)
-    resolver = _Resolver(tree, apt)
+    kept = kept or Kept()
+    resolver = _Resolver(tree, apt, kept)
     kernel = resolver.kernel(tree.settings.kernel_package)
-    bases = _earlier_bases(tree, kernel)
-    images = {image.name: resolver.image(image, bases) for image in tree.images}
+    resolver.bases.update(earlier_bases(tree, kernel))
     return Resolution(
-        sources=apt.sources,
+        published=published(tree.settings),
         kernel=kernel,
-        images=images,
+        images={image.name: resolver.image(image) for image in tree.images},
         python=resolver.python(),
-        bases=bases,
-        epoch=epoch if epoch is not None else _release_date(apt.lists),
+        bases=resolver.bases,
+        epoch=kept.epoch if kept.epoch is not None else newest(read_releases(apt.lists)),
     )
-
-
-def all_debs(resolution: Resolution) -> tuple[Deb, ...]:
-    """Every package file that the build will read."""
-    found = {*resolution.python}
-    for image in resolution.images.values():
-        found |= {*image.install, *image.userland, *image.firmware}
-        found |= set(image.kernel.debs) if image.kernel else set()
-    return tuple(sorted(found))
-
-
-def requests_of(image: ImageSpec) -> tuple[PackageRequest, ...]:
-    """The packages that an image asks for by name."""
-    match image.keys:
-        case BaseKeys() | OverlayKeys():
-            return image.keys.packages
-        case InitrdKeys():
-            return image.keys.include_packages
-        case _:
-            return ()
 
 
 def kernel_of(apt: Apt, package: str) -> Kernel:
@@ -104,41 +101,51 @@ def _record(apt: Apt, name: str) -> Record:
 class _Resolver:
     tree: TreeSpec
     apt: Apt
+    kept: Kept
+    bases: dict[str, Path] = field(default_factory=dict)
+    done: dict[str, ImagePackages] = field(default_factory=dict)
 
-    def image(self, image: ImageSpec, bases: Mapping[str, Path]) -> ImagePackages:
-        """What one image needs."""
+    def image(self, image: ImageSpec) -> ImagePackages:
+        """What one image needs, found at first sight."""
+        if image.name not in self.done:
+            self.done[image.name] = self.kept.images.get(image.name) or self._image(image)
+        return self.done[image.name]
+
+    def _image(self, image: ImageSpec) -> ImagePackages:
         match image.keys:
             case InitrdKeys():
                 wanted = [*USERLAND_PACKAGES, *map(str, image.keys.include_packages)]
                 on_build_root = image.provisioner is not None and image.provisioner.on_build_root
                 return ImagePackages(
-                    install=self._fresh(image, [*_MINBASE, *self._wanted(image)]) if on_build_root else (),
+                    install=self._fresh(image, [*MINBASE, *self._wanted(image)]) if on_build_root else (),
                     userland=self._fresh(image, wanted),
-                    firmware=self._firmware() if image.keys.firmware else (),
+                    firmware=self._firmware(image) if image.keys.firmware else (),
                     kernel=self.kernel(image.keys.kernel_package or self.tree.settings.kernel_package),
                 )
             case BaseKeys():
-                return ImagePackages(install=self._fresh(image, [*_MINBASE, *self._wanted(image)]))
+                return ImagePackages(install=self._fresh(image, [*MINBASE, *self._wanted(image)]))
             case OverlayKeys() if self._wanted(image):
-                status = self._status_below(image.keys.base, bases)
+                status = self._status_below(image.keys.base)
                 return ImagePackages(install=self._simulate(image, self._wanted(image), status))
             case _:
                 return ImagePackages()
 
     def kernel(self, package: str) -> Kernel:
-        return kernel_of(self.apt, package)
+        """The kernel that `package`, a kernel or a metapackage of one, stands for."""
+        return self.kept.kernels.get(package) or kernel_of(self.apt, package)
 
     def python(self) -> tuple[Deb, ...]:
         """The interpreter's packages, if any image has a role."""
         if not any(image.provisioner for image in self.tree.images):
             return ()
-        return self.apt.simulate([*BUNDLE_PACKAGES, *self._merged_usr()])
+        wanted = [*BUNDLE_PACKAGES, *self._merged_usr()]
+        return self.kept.python or self._together(wanted, _merged(*self.kept.versions.values()))
 
-    def _firmware(self) -> tuple[Deb, ...]:
+    def _firmware(self, image: ImageSpec) -> tuple[Deb, ...]:
         """The firmware packages that this suite has: their names and split change from suite to suite."""
         known = set(self.apt.names())
         present = [name for name in FIRMWARE_PACKAGES if name in known]
-        return tuple(record.deb for record in self.apt.records(present))
+        return tuple(record.deb for record in self._preferring(self._versions(image)).records(present))
 
     def _wanted(self, image: ImageSpec) -> list[str]:
         local = getattr(image.keys, "debs", ())
@@ -153,43 +160,62 @@ class _Resolver:
 
     def _simulate(self, image: ImageSpec, wanted: Sequence[str], status: Path | None = None) -> tuple[Deb, ...]:
         try:
-            return self.apt.simulate(wanted, status)
+            return self._together(wanted, self._versions(image), status)
         except CommandError as error:
             raise PackageError(
                 f"{image.at('packages')}: apt cannot install what `{image.name}` asks for", detail=error.detail
             ) from None
 
-    def _status_below(self, below: Sequence[str], bases: Mapping[str, Path]) -> Path:
+    def _together(
+        self, wanted: Sequence[str], versions: Mapping[str, str], status: Path | None = None
+    ) -> tuple[Deb, ...]:
+        """What apt makes of `wanted`, with as many of the preferred versions as go together."""
+        try:
+            return self._preferring(versions).simulate(wanted, status)
+        except CommandError as error:
+            at_odds = versions.keys() & _at_odds(error.detail)
+            if not at_odds:
+                raise
+        others = {name: version for name, version in versions.items() if name not in at_odds}
+        return self._together(wanted, others, status)
+
+    def _versions(self, image: ImageSpec) -> Mapping[str, str]:
+        """The versions to prefer: those that the image itself had, those below it, those of all others."""
+        kept = self.kept.versions
+        if not kept:
+            return {}
+        below = self._stack(image.keys.base) if isinstance(image.keys, OverlayKeys) else ()
+        found = [{deb.name: deb.version for deb in self.done[name].install} for name in below if name in self.done]
+        return _merged(*kept.values(), *found, kept.get(image.name, {}))
+
+    def _preferring(self, versions: Mapping[str, str]) -> Apt:
+        return self.apt.preferring(versions) if versions else self.apt
+
+    def _status_below(self, below: Sequence[str]) -> Path:
         """A dpkg status file as the layers below an overlay will have it."""
         text = ""
         for name in dict.fromkeys(self._stack(below)):
-            image = self._image(name)
+            image = self._named(name)
             if image:
-                text += "".join(f"{stanza}\n\n" for stanza in self._installed(image, self._status(text)))
+                text += "".join(f"{stanza}\n\n" for stanza in self._installed(image))
             else:
-                text += run(Command(("unsquashfs", "-cat", str(bases[name]), "var/lib/dpkg/status"))).stdout
+                text += run(Command(("unsquashfs", "-cat", str(self.bases[name]), "var/lib/dpkg/status"))).stdout
         return self._status(text)
 
     def _stack(self, below: Sequence[str]) -> Iterator[str]:
         """The names of all images below an overlay, each after those that it is made on."""
         for name in below:
-            image = self._image(name)
+            image = self._named(name)
             if image and isinstance(image.keys, OverlayKeys):
                 yield from self._stack(image.keys.base)
             yield name
 
-    def _installed(self, image: ImageSpec, status: Path) -> list[str]:
+    def _installed(self, image: ImageSpec) -> list[str]:
         """What an image adds to dpkg's status."""
-        wanted = self._wanted(image)
-        if isinstance(image.keys, OverlayKeys):
-            debs = self._simulate(image, wanted, status) if wanted else ()
-        else:
-            debs = self._fresh(image, [*_MINBASE, *wanted])
-        exact = [f"{deb.name}:{deb.architecture}={deb.version}".replace(":all=", "=") for deb in debs]
-        stanzas = [record.installed_status for record in self.apt.records(exact)]
+        stanzas = [record.installed_status for record in self.apt.records([d.exact for d in self.image(image).install])]
         return stanzas + [_local_status(self.tree.root / deb) for deb in getattr(image.keys, "debs", ())]
 
-    def _image(self, name: str) -> ImageSpec | None:
+    def _named(self, name: str) -> ImageSpec | None:
         return next((image for image in self.tree.images if image.name == name), None)
 
     def _status(self, text: str) -> Path:
@@ -198,41 +224,19 @@ class _Resolver:
         return path
 
 
+def _merged(*parts: Mapping[str, str]) -> dict[str, str]:
+    """All of them in one, the last one winning."""
+    return {name: version for part in parts for name, version in part.items()}
+
+
+def _at_odds(said: str) -> set[str]:
+    """The packages that apt cannot bring together."""
+    return {name.partition(":")[0] for match in _UNMET.finditer(said) for name in match.groups()}
+
+
 def _local_status(deb: Path) -> str:
     fields = run(Command(("dpkg-deb", "--field", str(deb)))).stdout.splitlines()
     return "\n".join([fields[0], "Status: install ok installed", *fields[1:]])
-
-
-def _earlier_bases(tree: TreeSpec, kernel: Kernel) -> dict[str, Path]:
-    """The artifacts of earlier builds that overlays here are made on, by image name."""
-    built = {image.name for image in tree.images}
-    found: dict[str, Path] = {}
-    for image in tree.images:
-        if not isinstance(image.keys, OverlayKeys):
-            continue
-        for index, name in enumerate(image.keys.base):
-            if name in built or name in found:
-                continue
-            path = tree.settings.artifact_folder / _base_artifact(tree, image, name, kernel)
-            if not path.is_file():
-                raise SpecError(
-                    f"the base `{name}` of `{image.name}` is not in this playbook, and {path} does not exist",
-                    location=image.at("base", index),
-                    hint=_base_hint(name, sorted(built)),
-                )
-            found[name] = path
-    return found
-
-
-def _base_artifact(tree: TreeSpec, image: ImageSpec, base: str, kernel: Kernel) -> str:
-    """The artifact of a base that is not in this playbook; an overlay may have the old variable that names it."""
-    given = base_below(image.variables, Renderer(image.variables), image.document)
-    return given or names.base(base, tree.settings.debootstrap_release, kernel.release)
-
-
-def _base_hint(name: str, built: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, built, n=1)
-    return f"did you mean `{near[0]}`?" if near else "build it first, or add its entry to the playbook"
 
 
 def _refuse_unknown(tree: TreeSpec, apt: Apt) -> None:
@@ -250,7 +254,7 @@ def _refuse_unknown(tree: TreeSpec, apt: Apt) -> None:
 
 def _kernel_problems(tree: TreeSpec, known: frozenset[str]) -> Iterator[Problem]:
     """The kernels that are no package of the suite: those of other suites, or replaced by newer ones."""
-    given = {tree.settings.kernel_package: Location(tree.settings_file)}
+    given = {tree.settings.kernel_package: tree.settings_document.at("kernel_package")}
     for image in tree.images:
         if isinstance(image.keys, InitrdKeys) and image.keys.kernel_package:
             given.setdefault(image.keys.kernel_package, image.at("kernel_package"))
@@ -276,15 +280,3 @@ def _unknown(name: str, known: frozenset[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.75)
     guess = f"; did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else ""
     return f"there is no package `{name}`{guess}"
-
-
-def _release_date(lists: Path) -> int:
-    """The newest `Date:` of the suite's signed Release files, in seconds since 1970.
-
-    The time that artifacts carry: it changes when the packages may have, and with nothing else.
-    """
-    dates = []
-    for path in lists.glob("*Release"):
-        if match := re.search(r"^Date: (.*)$", path.read_text(errors="replace"), re.MULTILINE):
-            dates.append(int(email.utils.parsedate_to_datetime(match.group(1)).timestamp()))
-    return max(dates, default=0)

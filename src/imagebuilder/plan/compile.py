@@ -92,7 +92,7 @@ class _Compiler:
             requests=(*map(str, packages), *(deb.name for deb in debs if deb.name == "usr-is-merged")),
             debs=debs,
             excludes=path_excludes(exclude),
-            sources=self.resolution.sources.published,
+            sources=self.resolution.published,
             epoch=self.resolution.epoch,
         )
         return Bootstrap(rootfs) if self.tree.settings.installs_directly else Mmdebstrap(rootfs)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps.base import Step, step_id
 
 
@@ -21,6 +23,23 @@ class PlannedStep:
     def needs(self) -> frozenset[str]:
         """The ids of all steps that it reads."""
         return frozenset(i for ids in self.inputs.values() for i in ids)
+
+    @property
+    def debs(self) -> frozenset[Deb]:
+        """The package files that it reads."""
+        return frozenset(_debs(self.step))
+
+
+def _debs(value: object) -> Iterator[Deb]:
+    """The packages anywhere in a step's fields."""
+    if isinstance(value, Deb):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _debs(item)
+    elif dataclasses.is_dataclass(value):
+        for one in dataclasses.fields(value):
+            yield from _debs(getattr(value, one.name))
 
 
 @dataclass(frozen=True, slots=True)

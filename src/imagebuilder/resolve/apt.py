@@ -2,6 +2,7 @@
 
     CACHE/apt/KEY/sources.list   KEY is a digest of the sources
     CACHE/apt/KEY/lists/         the mirror's signed indexes
+    CACHE/apt/KEY/kept/          what is known and preferred beside them, by digest
     CACHE/archives/              every .deb ever needed, shared by all builds
 
 Signatures are always checked. A host that was told not to mind old Release
@@ -10,23 +11,27 @@ files (`Acquire::Check-Valid-Until`) keeps that setting for its own mirror only.
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from imagebuilder import digest
 from imagebuilder.errors import CommandError, PackageError
 from imagebuilder.host.command import Command, Completed, run
-from imagebuilder.host.files import kept_fresh, locked
+from imagebuilder.host.files import kept_fresh, locked, publish_text
+from imagebuilder.resolve.archives import missing
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.sources import TARGET_FORMAT, Sources
 
 # `'URI' file_name size SHA256:hex`, as apt-get --print-uris prints each package that it would fetch.
 _FETCH = re.compile(
-    r"^'(?!file:)[^']+' (?P<name>[^_]+)_(?P<version>[^_]+)_(?P<arch>[^_]+)\.deb (?P<size>\d+) SHA256:(?P<hex>\w+)"
+    r"^'(?:(?!file:)[^']+|file:[^']+/held/[^']+)' "
+    r"(?P<name>[^_]+)_(?P<version>[^_]+)_(?P<arch>[^_]+)\.deb (?P<size>\d+) SHA256:(?P<hex>\w+)"
 )
 _INHERITED = re.compile(r'^(Acquire::(?:https?::[^ ]*|Retries[^ ]*)) "(.*)";$', re.MULTILINE)
 _UPDATE_SECONDS = 180.0
@@ -78,6 +83,7 @@ class Apt:
         self.lists = self.folder / "lists"
         self.archives = cache / "archives"
         self._config = self.folder / "apt.conf"
+        self._options: tuple[str, ...] = ()
 
     @contextmanager
     def indexes(self) -> Iterator[None]:
@@ -88,6 +94,13 @@ class Apt:
         self.folder.mkdir(parents=True, exist_ok=True)
         with kept_fresh(self.folder / "lock", self.update):
             yield
+
+    @contextmanager
+    def indexes_of_earlier(self) -> Iterator[bool]:
+        """Keep the indexes as an earlier run left them for the time of the block, without the network; whether any."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock", shared=True):
+            yield any(self.lists.glob("*Release"))
 
     def update(self) -> None:
         """Bring the indexes up to date, while nobody else uses them. Raises PackageError, as `indexes`."""
@@ -108,6 +121,23 @@ class Apt:
                 raise _mirror_error(error, self.sources) from None
             self._refresh(retries - 1)
 
+    def knowing(self, stanzas: str) -> Apt:
+        """The same apt, which knows packages that are in the archive folder beside those of the mirror."""
+        return self._with("APT::Sources::With::", "Packages", stanzas) if stanzas else self
+
+    def preferring(self, versions: Mapping[str, str]) -> Apt:
+        """The same apt, which takes these versions of packages where it knows them, be they older or newer."""
+        pins = (f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n" for name, version in versions.items())
+        return self._with("Dir::Etc::preferences", "preferences", "\n".join(pins))
+
+    def _with(self, option: str, name: str, text: str) -> Apt:
+        path = self.folder / "kept" / digest.of_bytes(text.encode())[:16] / name
+        if not path.exists():
+            publish_text(text, path)
+        changed = copy.copy(self)
+        changed._options = (*self._options, "-o", f"{option}={path}")
+        return changed
+
     def simulate(self, requests: Sequence[str], status: Path | None = None) -> tuple[Deb, ...]:
         """Every package that `apt-get install REQUESTS` would bring into a root with this dpkg status.
 
@@ -116,7 +146,8 @@ class Apt:
         """
         # An archive folder without files: apt prints only what it does not have yet.
         options = ("-o", "Acquire::ForceHash=SHA256", "-o", f"Dir::Cache::archives={self.folder}/no-archives/")
-        done = self._run("apt-get", "-qq", "--print-uris", *options, "install", "--", *requests, status=status)
+        # Twice quiet, it would not say which packages are at odds.
+        done = self._run("apt-get", "-q", "--print-uris", *options, "install", "--", *requests, status=status)
         matches = filter(None, map(_FETCH.match, done.stdout.splitlines()))
         debs = (Deb(m["name"], unquote(m["version"]), m["arch"], int(m["size"]), m["hex"]) for m in matches)
         return tuple(sorted(debs))
@@ -127,6 +158,14 @@ class Apt:
             return []
         done = self._run("apt-cache", "show", "--no-all-versions", "--", *packages)
         return [_record(text) for text in done.stdout.split("\n\n") if text.strip()]
+
+    def known(self, debs: Sequence[Deb]) -> frozenset[Deb]:
+        """Those that the indexes have, with the same digest."""
+        if not debs:
+            return frozenset()
+        argv = ("apt-cache", "show", "--no-all-versions", "--", *(deb.exact for deb in debs))
+        done = self._run(*argv, accept=frozenset({0, 100}))
+        return frozenset(_record(text).deb for text in done.stdout.split("\n\n") if text.strip()) & frozenset(debs)
 
     def versions(self, package: str) -> list[str]:
         """The versions of a package that the mirror has, newest first."""
@@ -143,19 +182,18 @@ class Apt:
         Raises PackageError for a file that cannot be had, or does not have the digest that the signed index gives.
         """
         with locked(self.archives / "imagebuilder.lock"):
-            missing = [deb for deb in debs if not self._is_whole(deb)]
-            if missing:
-                names = [f"{deb.name}:{deb.architecture}={deb.version}".replace(":all=", "=") for deb in missing]
+            wanted = missing(self.archives, debs)
+            if wanted:
                 try:
-                    self._run("apt-get", "-qq", "download", "--", *names, cwd=self.archives)
+                    self._run("apt-get", "-qq", "download", "--", *(deb.exact for deb in wanted), cwd=self.archives)
                 except CommandError as error:
                     for refused in self.archives.glob("*.deb.FAILED"):
                         refused.unlink()
                     raise _mirror_error(error, self.sources) from None
-            broken = [deb.file_name for deb in missing if not self._is_whole(deb)]
+            broken = missing(self.archives, wanted)
         if broken:
-            raise PackageError(f"`{broken[0]}` does not have the digest that the signed index gives for it")
-        return sum(deb.size for deb in missing)
+            raise PackageError(f"`{broken[0].file_name}` does not have the digest that the signed index gives for it")
+        return sum(deb.size for deb in wanted)
 
     def configuration(self, *, folder: str) -> str:
         """An apt.conf for a root in which this apt's sources, lists and archives are shown below `folder`."""
@@ -166,23 +204,18 @@ class Apt:
     def _configuration(self) -> str:
         status = self.folder / "empty-status"
         rules = _RULES.format(folder=self.folder, archives=self.archives, status=status)
-        parts = 'Dir::Etc::sourceparts "/dev/null";\nDir::Etc::parts "/dev/null";\n'
+        # The host's own files are not ours to follow.
+        nowhere = ("sourceparts", "parts", "preferences", "preferencesparts")
+        parts = "".join(f'Dir::Etc::{part} "/dev/null";\n' for part in nowhere)
         return f'{rules}{parts}APT::Architecture "{self.architecture}";\n' + self._host()
 
     def _host(self) -> str:
         return "".join(f'{key} "{value}";\n' for key, value in _INHERITED.findall(_host_dump()) if value)
 
-    def _run(
-        self, *argv: str, status: Path | None = None, cwd: Path | None = None, timeout: float | None = None
-    ) -> Completed:
-        program, *rest = argv
-        options = ("-o", f"Dir::State::status={status}") if status else ()
-        command = Command((program, *options, *rest), env={"APT_CONFIG": str(self._config)}, cwd=cwd, timeout=timeout)
-        return run(command)
-
-    def _is_whole(self, deb: Deb) -> bool:
-        path = self.archives / deb.file_name
-        return path.is_file() and path.stat().st_size == deb.size and digest.of_file(path) == deb.sha256
+    def _run(self, program: str, *argv: str, status: Path | None = None, **how: Any) -> Completed:
+        """Run one of apt's programs; `how` are fields of `Command`."""
+        options = (*self._options, *(("-o", f"Dir::State::status={status}") if status else ()))
+        return run(Command((program, *options, *argv), env={"APT_CONFIG": str(self._config)}, **how))
 
 
 _RULES = """\
@@ -226,6 +259,7 @@ def _mirror_error(error: CommandError, sources: Sources) -> PackageError:
     else:
         what = "cannot be reached, or does not have this"
         origin = "this machine's own apt configuration" if sources.from_host else "`apt_server` in group_vars"
+        origin = "`snapshot` in group_vars" if sources.is_snapshot else origin
         hint = f"the mirror comes from {origin}; try `apt-get update` or open it with curl"
     failed = re.search(r"(https?://\S+)", said)
     where = failed.group(1).rstrip(".,'") if failed else sources.mirror

@@ -19,3 +19,9 @@ class Deb:
     def file_name(self) -> str:
         """The name that apt gives the file in its archive folder (an epoch's colon is escaped)."""
         return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
+
+    @property
+    def exact(self) -> str:
+        """What apt calls exactly this package."""
+        qualifier = "" if self.architecture == "all" else f":{self.architecture}"
+        return f"{self.name}{qualifier}={self.version}"

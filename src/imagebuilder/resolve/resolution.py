@@ -8,7 +8,6 @@ from pathlib import Path
 
 from imagebuilder.errors import Location
 from imagebuilder.resolve.deb import Deb
-from imagebuilder.resolve.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +32,24 @@ class ImagePackages:
     firmware: tuple[Deb, ...] = ()
     kernel: Kernel | None = None
 
+    @property
+    def debs(self) -> tuple[Deb, ...]:
+        """All of them."""
+        return (*self.install, *self.userland, *self.firmware, *(self.kernel.debs if self.kernel else ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """The whole tree's packages.
 
-    `kernel` is the tree's own kernel, which names the base; `python` holds the
-    interpreter for Ansible, empty when no image has a role; `bases` are
-    artifacts of earlier builds that overlays of this one are made on, by image
-    name; `epoch` is the time that every artifact carries.
+    `published` are the lines of the images' own sources.list; `kernel` is the
+    tree's own kernel, which names the base; `python` holds the interpreter for
+    Ansible, empty when no image has a role; `bases` are artifacts of earlier
+    builds that overlays of this one are made on, by image name; `epoch` is the
+    time that every artifact carries.
     """
 
-    sources: Sources
+    published: tuple[str, ...]
     kernel: Kernel
     images: Mapping[str, ImagePackages]
     python: tuple[Deb, ...]

@@ -21,6 +21,8 @@ class Distribution:
     name: str
     mirror: str
     security_mirror: str
+    snapshot_server: str
+    snapshot_folder: str
     components: str
     keyring: str
     keyring_package: str
@@ -36,6 +38,8 @@ DEBIAN = Distribution(
     name="debian",
     mirror="http://deb.debian.org/debian",
     security_mirror="http://deb.debian.org/debian-security",
+    snapshot_server="snapshot.debian.org",
+    snapshot_folder="/archive",
     components="main non-free-firmware",
     keyring="/usr/share/keyrings/debian-archive-keyring.gpg",
     keyring_package="debian-archive-keyring",
@@ -44,6 +48,8 @@ UBUNTU = Distribution(
     name="ubuntu",
     mirror="http://archive.ubuntu.com/ubuntu",
     security_mirror="http://security.ubuntu.com/ubuntu",
+    snapshot_server="snapshot.ubuntu.com",
+    snapshot_folder="",
     components="main restricted universe",
     keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
     keyring_package="ubuntu-keyring",
@@ -53,23 +59,31 @@ _UBUNTU_SUITES = frozenset({"trusty", "xenial", "bionic", "focal", "jammy", "nob
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """An image's package sources.
+    """Where a build's packages come from.
 
-    `lines` are what the build reads, signed by `keyring` (a path on the host);
-    `published` is what the image itself gets as /etc/apt/sources.list: public
-    mirrors, because the build's own may be a cache on loopback.
+    `lines` are what the build reads, signed by `keyring` (a path on the host).
     """
 
     lines: tuple[str, ...]
-    published: tuple[str, ...]
     keyring: str
     mirror: str
     from_host: bool
+    is_snapshot: bool = False
 
 
 def distribution_of(suite: str) -> Distribution:
     """Debian, unless the suite is one of Ubuntu's."""
     return UBUNTU if suite in _UBUNTU_SUITES else DEBIAN
+
+
+def published(settings: Settings) -> tuple[str, ...]:
+    """What images get as /etc/apt/sources.list: public mirrors, because the build's own may be a cache on loopback."""
+    suite = settings.debootstrap_release
+    distribution = distribution_of(suite)
+    known = _known(_public(distribution), distribution, suite)
+    chosen = f"signed-by={distribution.keyring}"
+    extra = (known.without(line, chosen) for line in settings.repository_lists)
+    return (*_lines(_public(distribution), distribution, suite, ""), *filter(None, extra))
 
 
 def sources_for(settings: Settings, host_targets: str, host_options: str = "") -> Sources:
@@ -79,23 +93,28 @@ def sources_for(settings: Settings, host_targets: str, host_options: str = "") -
     """
     suite = settings.debootstrap_release
     distribution = distribution_of(suite)
-    public = {False: distribution.mirror, True: distribution.security_mirror}
-    if settings.apt_server:
-        mirrors = _served(settings.apt_server, distribution)
-        from_host = False
+    from_host = False
+    options = [f"signed-by={distribution.keyring}"]
+    if settings.snapshot:
+        mirrors = _snapshots(settings.apt_server, settings.snapshot, distribution)
+        options.append("check-valid-until=no")  # what was signed at that time has run out since
+    elif settings.apt_server:
+        mirrors = _served(_address(settings.apt_server), distribution)
     else:
         own = _host_mirrors(host_targets, distribution)
-        mirrors = {**public, **own}
+        mirrors = {**_public(distribution), **own}
         from_host = bool(own)
-    options = " ".join(filter(None, (f"signed-by={distribution.keyring}", host_options if from_host else "")))
-    known = _Known({url.rstrip("/") for url in (*mirrors.values(), *public.values())}, distribution, suite)
-    extra = tuple(line for given in settings.repository_lists if (line := known.without(given, options)))
+        options += [host_options] if from_host and host_options else []
+    chosen = " ".join(options)
+    known = _known(mirrors, distribution, suite)
+    extra = tuple(line for given in settings.repository_lists if (line := known.without(given, chosen)))
+    lines = _lines(mirrors, distribution, suite, f"[{chosen}] ")
     return Sources(
-        lines=(*_lines(mirrors, distribution, suite, f"[{options}] "), *extra),
-        published=(*_lines(public, distribution, suite, ""), *extra),
+        lines=(*lines, *extra),
         keyring=distribution.keyring,
         mirror=mirrors[False],
         from_host=from_host,
+        is_snapshot=settings.snapshot is not None,
     )
 
 
@@ -120,14 +139,32 @@ class _Known:
         return " ".join(["deb", f"[{options}]", *words[1:3], *components]) if components else ""
 
 
+def _known(mirrors: Mapping[bool, str], distribution: Distribution, suite: str) -> _Known:
+    urls = {url.rstrip("/") for url in (*mirrors.values(), *_public(distribution).values())}
+    return _Known(urls, distribution, suite)
+
+
+def _public(distribution: Distribution) -> dict[bool, str]:
+    return {False: distribution.mirror, True: distribution.security_mirror}
+
+
 def _lines(mirrors: Mapping[bool, str], distribution: Distribution, suite: str, options: str) -> tuple[str, ...]:
     releases = distribution.releases(suite)
     return tuple(f"deb {options}{mirrors[security]} {name} {distribution.components}" for name, security in releases)
 
 
-def _served(server: str, distribution: Distribution) -> dict[bool, str]:
+def _address(server: str) -> str:
+    return server if "://" in server else f"http://{server}"
+
+
+def _snapshots(server: str | None, moment: str, distribution: Distribution) -> dict[bool, str]:
+    """The mirrors as they were at a moment, under the paths of the distribution's own snapshot server."""
+    base = _address(server or distribution.snapshot_server) + distribution.snapshot_folder
+    return {security: f"{mirror}/{moment}" for security, mirror in _served(base, distribution).items()}
+
+
+def _served(base: str, distribution: Distribution) -> dict[bool, str]:
     """The mirror and the security mirror behind one server, under the paths that apt-cacher-ng and mirrors use."""
-    base = server if "://" in server else f"http://{server}"
     security = f"{distribution.name}-security" if distribution is DEBIAN else distribution.name
     return {False: f"{base}/{distribution.name}", True: f"{base}/{security}"}
 

@@ -22,10 +22,19 @@ from imagebuilder.spec.yamlfile import Document
 _PROVEN = frozenset({"bookworm", "trixie"})
 _SERVER = re.compile(r"(https?://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
+# As snapshot.debian.org and snapshot.ubuntu.com name the moments that they keep.
+_SNAPSHOT = re.compile(r"20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])([0-5][0-9]){2}Z")
+
 
 def _server(value: Any) -> Any:
     if not isinstance(value, str) or not _SERVER.fullmatch(value):
         raise ValueError(f"`{value}` is not a server; write HOST, HOST:PORT or [IPv6]:PORT")
+    return value
+
+
+def _snapshot(value: Any) -> Any:
+    if not isinstance(value, str) or not _SNAPSHOT.fullmatch(value):
+        raise ValueError(f"`{value}` is no moment of a snapshot; write it in UTC, `20260101T000000Z`")
     return value
 
 
@@ -46,6 +55,7 @@ class Settings(BaseModel):
     debootstrap_release: str = Field(default="bookworm", pattern=r"^[a-z][a-z0-9-]*$")
     debootstrap_arch: Literal["amd64", "arm64"] = "amd64"
     apt_server: Annotated[str | None, BeforeValidator(_server)] = None
+    snapshot: Annotated[str | None, BeforeValidator(_snapshot)] = None
     kernel_package: str = "linux-image-amd64"
     repository_lists: Annotated[tuple[Annotated[str, BeforeValidator(_source_line)], ...], LISTED] = ()
     bootstrap: Literal["native", "mmdebstrap"] | None = None

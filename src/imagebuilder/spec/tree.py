@@ -72,11 +72,16 @@ class ImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class TreeSpec:
-    """The whole of what the user wrote, for one run."""
+    """The whole of what the user wrote, for one run.
+
+    `playbook` is its path in the tree, "" when one image is built without one;
+    `settings_document` is where errors about settings point.
+    """
 
     root: Path
+    playbook: str
     settings: Settings
-    settings_file: Path
+    settings_document: Document
     build_roots: Mapping[Kind, Path]
     images: tuple[ImageSpec, ...]
     changes: tuple[Change, ...] = ()
@@ -90,17 +95,18 @@ def load_tree(playbook: Path, extra: Mapping[str, Any]) -> TreeSpec:
 
 def read_tree(playbook: Path, extra: Mapping[str, Any]) -> TreeSpec:
     """The same, whether or not the files are there that the build will want."""
-    tree = _read(playbook.resolve().parent, load_playbook(playbook), extra)
+    path = playbook.resolve()
+    tree = _read(path.parent, path.name, load_playbook(playbook), extra)
     return replace(tree, changes=(*old_entries(playbook), *tree.changes))
 
 
 def load_image(root: Path, kind: Kind, config_file: str, provisioner: str | None, extra: Mapping[str, Any]) -> TreeSpec:
     """Read a tree for one image only, as the wrapper playbooks do."""
     entry = Entry(kind, config_file, provisioner, {}, Location(root / config_file))
-    return _with_files(_read(root.resolve(), (entry,), extra))
+    return _with_files(_read(root.resolve(), "", (entry,), extra))
 
 
-def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> TreeSpec:
+def _read(root: Path, playbook: str, entries: Sequence[Entry], extra: Mapping[str, Any]) -> TreeSpec:
     document = _group_vars(root)
     given = {} if document.value is None else document.value
     if not isinstance(given, dict):
@@ -115,7 +121,7 @@ def _read(root: Path, entries: Sequence[Entry], extra: Mapping[str, Any]) -> Tre
         *legacy.without_meaning(named, of_one_image=False),
         *(change for image in images for change in image.changes),
     )
-    return TreeSpec(root, settings, document.path, inventory.build_roots, images, changes)
+    return TreeSpec(root, playbook, settings, document, inventory.build_roots, images, changes)
 
 
 def _group_vars(root: Path) -> Document:

@@ -35,7 +35,7 @@ def test_wrong_usage_is_the_users_mistake(argv: list[str], capsys: pytest.Captur
     assert "usage: imagebuilder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["build", "init", "doctor"])
+@pytest.mark.parametrize("verb", ["build", "lock", "init", "doctor"])
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([verb, "--help"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 import imagebuilder
+from imagebuilder.resolve.lock import Lock, LockedImage
+from imagebuilder.resolve.resolution import ImagePackages
 from imagebuilder.spec.config import (
     BaseKeys,
     FileRequest,
@@ -96,6 +99,14 @@ def test_choices_are_those_of_the_program() -> None:
 def test_old_names_are_all_listed_as_the_program_knows_them() -> None:
     rows = [[cell.replace("`", "") for cell in row] for row in _table("names-of-2015.md", "Variables")]
     assert rows == [[row.name, row.place, row.fate, row.about.replace("`", "")] for row in TABLE]
+
+
+def test_keys_of_a_lock_are_those_that_it_has() -> None:
+    keys = {_bare(row[0]) for row in _table("lock.md", "imagebuilder.lock")}
+    assert keys == {field.name for field in dataclasses.fields(Lock)} | {"format"}
+    keys = {_bare(row[0]) for row in _table("lock.md", "An image")}
+    packages = {field.name for field in dataclasses.fields(ImagePackages)}
+    assert keys == {field.name for field in dataclasses.fields(LockedImage)} - {"packages"} | packages
 
 
 def test_kernel_arguments_are_those_that_the_initrd_reads() -> None:

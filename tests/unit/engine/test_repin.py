@@ -10,8 +10,8 @@ import pytest
 
 from image_tree import BASE, OVERLAY, read_tree
 from imagebuilder.engine.repin import repin
-from imagebuilder.engine.resolve import requests_of
 from imagebuilder.errors import PackageError
+from imagebuilder.plan.requests import requests_of
 from imagebuilder.resolve.apt import Apt
 from imagebuilder.spec.tree import TreeSpec
 from unit.engine.test_resolve import KVER, Index
@@ -65,7 +65,7 @@ def test_kernel_that_is_gone_is_the_newest_of_its_flavour_wherever_it_is_named(
         },
     )
     initrd, base = tree.images
-    assert moves == [f"group_vars/on_imagebuild: `kernel_package` linux-image-{version} -> {package}"]
+    assert moves == [f"group_vars/on_imagebuild:1: `kernel_package` linux-image-{version} -> {package}"]
     keys: Any = initrd.keys
     assert tree.settings.kernel_package == keys.kernel_package == package
     assert base.artifact_name == f"base.{package.removeprefix('linux-image-')}.img"

@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from image_tree import BASE, OVERLAY, read_tree
-from imagebuilder.engine.resolve import all_debs, resolve
+from imagebuilder.engine.resolve import Kept, resolve
 from imagebuilder.errors import CommandError, PackageError, SpecError
 from imagebuilder.resolve.apt import Apt, Record
 from imagebuilder.resolve.deb import Deb
-from imagebuilder.resolve.resolution import Resolution
+from imagebuilder.resolve.resolution import ImagePackages, Kernel, Resolution
 from imagebuilder.resolve.sources import sources_for
 from imagebuilder.spec.settings import Settings
 
@@ -45,6 +45,7 @@ class Index:
         self.folder = self.lists = folder
         self.asked: list[tuple[list[str], list[str]]] = []
         self.without: set[str] = set()
+        self.preferred: list[dict[str, str]] = []
 
     def names(self) -> list[str]:
         return sorted(INDEX.keys() - self.without)
@@ -59,6 +60,10 @@ class Index:
         if unknown := set(found) - INDEX.keys():
             raise CommandError(("apt-cache",), 100, f"E: No packages found: {unknown}")
         return [Record(_deb(name), f"Package: {name}\nVersion: 1\nDepends: {INDEX[name]}\nSize: 1") for name in found]
+
+    def preferring(self, versions: Mapping[str, str]) -> Index:
+        self.preferred.append(dict(versions))
+        return self
 
     def simulate(self, requests: Sequence[str], status: Path | None = None) -> tuple[Deb, ...]:
         """`requests` themselves, and in `asked` with the packages that were there already."""
@@ -84,7 +89,7 @@ def test_base_is_resolved_from_nothing_and_an_overlay_on_top_of_it(tmp_path: Pat
     index = Index(tmp_path)
     resolution = _resolve(tmp_path, BOTH, index)
     from_nothing = [*MINBASE, "less", "usr-is-merged"]
-    assert index.asked == [(from_nothing, []), (from_nothing, []), (["lshw"], ["less", "usr-is-merged"])]
+    assert index.asked == [(from_nothing, []), (["lshw"], ["less", "usr-is-merged"])]
     assert resolution.images["base"].install == (_deb("less"), _deb("usr-is-merged"))
     assert resolution.images["x"].install == (_deb("lshw"),)
 
@@ -237,11 +242,48 @@ def test_artifacts_carry_the_time_of_the_newest_release_file(tmp_path: Path, fil
 
 
 def test_time_that_is_given_wins(tmp_path: Path) -> None:
-    assert resolve(read_tree(tmp_path, BOTH), cast(Apt, Index(tmp_path)), epoch=0).epoch == 0
+    assert resolve(read_tree(tmp_path, BOTH), cast(Apt, Index(tmp_path)), Kept(epoch=0)).epoch == 0
 
 
-def test_all_packages_are_fetched_once(tmp_path: Path) -> None:
-    files = {**BOTH, "all.yml": BASE + OVERLAY + INITRD, "vars/initrd.yml": "image:"}
-    names = [deb.name for deb in all_debs(_resolve(tmp_path, files))]
-    assert names == sorted(set(names))
-    assert {"less", "lshw", "busybox-static", "firmware-realtek", f"linux-image-{KVER}"} <= set(names)
+class AtOdds(Index):
+    """Refuses, in apt's words, as long as `libc6` is preferred in any version."""
+
+    def simulate(self, requests: Sequence[str], status: Path | None = None) -> tuple[Deb, ...]:
+        if self.preferred and "libc6" in self.preferred[-1]:
+            said = (
+                "The following packages have unmet dependencies:\n"
+                " lshw : Depends: libc6 (>= 3) but 2 is to be installed\n"
+                "        Breaks: other:i386 (< 1) but 1 is to be installed\n"
+                "E: Unable to correct problems, you have held broken packages.\n"
+            )
+            raise CommandError(("apt-get",), 100, said)
+        return super().simulate(requests, status)
+
+
+def test_versions_that_cannot_be_had_together_are_let_go_and_no_others(tmp_path: Path) -> None:
+    index = AtOdds(tmp_path)
+    kept = Kept(
+        versions={"x": {"lshw": "1", "libc6": "2", "other": "1", "jq": "1"}, "base": {"lshw": "0", "less": "1"}}
+    )
+    tree = read_tree(tmp_path, {**BOTH, "all.yml": OVERLAY + BASE})
+    resolve(tree, cast(Apt, index), kept)
+    first, *_, last = index.preferred
+    assert first == {"lshw": "0", "libc6": "2", "other": "1", "jq": "1", "less": "1"}
+    assert last == {"jq": "1", "less": "1", "usr-is-merged": "1"}
+
+
+def test_kept_images_are_not_asked_for_but_count_as_installed_below(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    base = ImagePackages(install=(_deb("less"), _deb("sudo")))
+    resolution = resolve(read_tree(tmp_path, BOTH), cast(Apt, index), Kept(images={"base": base}))
+    assert resolution.images["base"] is base
+    assert index.asked == [(["lshw"], ["less", "sudo"])]
+    assert index.preferred == []
+
+
+def test_kept_kernel_and_python_stay(tmp_path: Path) -> None:
+    kernel = Kernel("5.0", ())
+    kept = Kept(kernels={"linux-image-amd64": kernel}, python=(_deb("python2"),))
+    files = {**BOTH, "vars/x.yml": "provisioner: roles/r", "roles/r/tasks/main.yml": "[]"}
+    resolution = resolve(read_tree(tmp_path, files), cast(Apt, Index(tmp_path)), kept)
+    assert (resolution.kernel, resolution.python) == (kernel, kept.python)

@@ -15,7 +15,7 @@ from imagebuilder.plan.compile import compile_plan
 from imagebuilder.plan.model import Plan, PlannedStep
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.resolution import ImagePackages, Kernel, Resolution
-from imagebuilder.resolve.sources import sources_for
+from imagebuilder.resolve.sources import published
 from imagebuilder.spec.settings import Settings
 from imagebuilder.spec.tree import TreeSpec
 from imagebuilder.steps.ansible import AnsibleRole
@@ -44,7 +44,7 @@ def _resolution(tree: TreeSpec, **changes: Any) -> Resolution:
     kernel = Kernel(KVER, (_deb(f"linux-image-{KVER}"),))
     packages = ImagePackages((_deb("less"),), (_deb("busybox"),), (), kernel)
     given: dict[str, Any] = {
-        "sources": sources_for(Settings(), ""),
+        "published": published(Settings()),
         "kernel": kernel,
         "images": {image.name: packages for image in tree.images},
         "python": (_deb("python3"),),

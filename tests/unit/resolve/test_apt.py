@@ -16,7 +16,7 @@ from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.sources import Sources
 
 SHA = "0" * 63
-SOURCES = Sources(("deb [signed-by=/k.gpg] http://m/debian bookworm main",), (), "/k.gpg", "http://m/debian", True)
+SOURCES = Sources(("deb [signed-by=/k.gpg] http://m/debian bookworm main",), "/k.gpg", "http://m/debian", True)
 
 URIS = f"""\
 'file:/trees/files/my%20tool.deb' tool_1.0_all.deb 704
@@ -91,6 +91,35 @@ def test_packages_to_fetch_are_exact_and_the_trees_own_are_not_among_them(
     assert f"Dir::State::status={tmp_path}/status" in argv
 
 
+def test_package_that_is_only_on_this_machine_is_exact_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = f"'file:/c/apt/k/kept/d/held/curl_7%3a8_amd64.deb' curl_7%3a8_amd64.deb 644 SHA256:{SHA}5\n"
+    wanted, _ = _apt(tmp_path, monkeypatch, line)
+    assert wanted.simulate(["curl"]) == (Deb("curl", "7:8", "amd64", 644, f"{SHA}5"),)
+
+
+def test_what_is_kept_is_told_to_apt_each_time_and_only_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, scripted = _apt(tmp_path, monkeypatch, "")
+    keeping = plain.knowing("Package: curl\n").preferring({"curl": "1:2", "jq": "3"})
+    keeping.simulate(["curl"])
+    plain.simulate(["curl"])
+    options = [word.split("=", 1) for word in scripted.asked[0] if "/kept/" in word]
+    assert [name for name, _ in options] == ["APT::Sources::With::", "Dir::Etc::preferences"]
+    assert Path(options[0][1]).name == "Packages"  # apt goes by the name
+    assert Path(options[0][1]).read_text() == "Package: curl\n"
+    assert "Package: curl\nPin: version 1:2\nPin-Priority: 1001\n\nPackage: jq\n" in Path(options[1][1]).read_text()
+    assert not [word for word in scripted.asked[1] if "/kept/" in word]
+    assert plain.knowing("") is plain
+
+
+def test_package_is_known_when_its_digest_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, scripted = _apt(tmp_path, monkeypatch, INDEX)
+    kernel = Deb("linux-image-amd64", "6.1.192-2", "amd64", 1480, f"{SHA}4")
+    vim = Deb("vim-common", "2:9.0.1378-2+deb12u2", "all", 124836, f"{SHA}9")
+    assert wanted.known([kernel, vim]) == {kernel}
+    assert scripted.asked[0][-2:] == ("linux-image-amd64:amd64=6.1.192-2", "vim-common=2:9.0.1378-2+deb12u2")
+    assert wanted.known([]) == set()
+
+
 def test_file_name_is_the_one_that_apt_gives_it() -> None:
     assert Deb("vim-common", "2:9.0-2", "all", 1, SHA).file_name == "vim-common_2%3a9.0-2_all.deb"
     assert Deb("less", "590-2.1~deb12u2", "amd64", 1, SHA).file_name == "less_590-2.1~deb12u2_amd64.deb"
@@ -135,7 +164,7 @@ def test_versions_come_once_and_newest_first(tmp_path: Path, monkeypatch: pytest
 
 
 def test_other_sources_and_architectures_have_lists_of_their_own(tmp_path: Path) -> None:
-    other = Sources(("deb http://other/debian bookworm main",), (), "/k.gpg", "http://other/debian", False)
+    other = Sources(("deb http://other/debian bookworm main",), "/k.gpg", "http://other/debian", False)
     folders = {Apt(s, a, tmp_path).folder for s in (SOURCES, other) for a in ("amd64", "arm64")}
     assert len(folders) == 4
     assert {Apt(s, "amd64", tmp_path).archives for s in (SOURCES, other)} == {tmp_path / "archives"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagebuilder.resolve.sources import TARGET_FORMAT, sources_for
+from imagebuilder.resolve.sources import TARGET_FORMAT, published, sources_for
 from imagebuilder.spec.settings import Settings
 
 KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -15,6 +15,7 @@ PUBLIC = (
     "deb http://deb.debian.org/debian bookworm-updates main non-free-firmware",
     "deb http://deb.debian.org/debian-security bookworm-security main non-free-firmware",
 )
+MOMENT = "20260101T000000Z"
 HOST = """\
 http://near/debian/|bookworm|main|Debian
 http://near/debian/|bookworm|contrib|Debian
@@ -111,8 +112,8 @@ def test_public_mirrors_of_ubuntu_are_ubuntus() -> None:
 
 
 def test_image_gets_public_mirrors_because_the_builds_own_may_be_a_cache_on_loopback() -> None:
-    assert sources_for(Settings(apt_server="127.0.0.1:3142"), HOST).published == PUBLIC
-    assert sources_for(Settings(), HOST).published == PUBLIC
+    for settings in (Settings(), Settings(apt_server="127.0.0.1:3142"), Settings(snapshot=MOMENT)):
+        assert published(settings) == PUBLIC
 
 
 def test_every_line_of_ours_is_signed_by_the_distributions_keys() -> None:
@@ -131,5 +132,31 @@ def test_hosts_options_are_for_its_own_mirror_only() -> None:
 
 def test_repository_lists_are_read_and_published() -> None:
     extra = ("deb [signed-by=/k] http://x/y z main",)
-    sources = sources_for(Settings(repository_lists=extra), "")
-    assert sources.lines[3:] == sources.published[3:] == extra
+    settings = Settings(repository_lists=extra)
+    assert sources_for(settings, "").lines[3:] == published(settings)[3:] == extra
+
+
+SNAPSHOTS: tuple[tuple[dict[str, str], str, str], ...] = (
+    ({}, "http://snapshot.debian.org/archive/debian/{} bookworm", "http://snapshot.debian.org/archive/debian-security"),
+    ({"apt_server": "s:81"}, "http://s:81/archive/debian/{} bookworm", "http://s:81/archive/debian-security"),
+    (
+        {"debootstrap_release": "noble"},
+        "http://snapshot.ubuntu.com/ubuntu/{} noble",
+        "http://snapshot.ubuntu.com/ubuntu",
+    ),
+    ({"debootstrap_release": "noble", "apt_server": "s"}, "http://s/ubuntu/{} noble", "http://s/ubuntu"),
+)
+
+
+@pytest.mark.parametrize(("settings", "first", "security"), SNAPSHOTS)
+def test_snapshot_is_a_folder_of_its_server(settings: dict[str, str], first: str, security: str) -> None:
+    mirrors = _mirrors(HOST, snapshot=MOMENT, **settings)
+    assert mirrors[0] == first.format(MOMENT)
+    assert mirrors[2].startswith(f"{security}/{MOMENT} ")
+
+
+def test_snapshot_may_have_run_out_and_is_signed_all_the_same() -> None:
+    sources = sources_for(Settings(snapshot=MOMENT, repository_lists=("deb http://x/y z main",)), HOST, "check-date=no")
+    assert all(f"[signed-by={KEY} check-valid-until=no]" in line for line in sources.lines[:3])
+    assert sources.lines[3:] == ("deb http://x/y z main",)
+    assert (sources.is_snapshot, sources.from_host) == (True, False)

@@ -62,6 +62,11 @@ def test_build_root_size_is_what_tmpfs_takes(given: str) -> None:
     assert _read(f"build_root_size: {given}").build_root_size == given
 
 
+def test_snapshot_is_a_moment_or_none() -> None:
+    assert _read("").snapshot is None
+    assert _read("snapshot: 20260101T000000Z").snapshot == "20260101T000000Z"
+
+
 def test_repository_lists_may_have_the_form_of_2015() -> None:
     text = """\
 mirror: deb http://x/debian
@@ -87,6 +92,13 @@ WRONG: tuple[tuple[str, int, str], ...] = (
     ("apt_server: a b", 1, "`a b` is not a server"),
     ("debootstrap_release: Bookworm", 1, "`debootstrap_release`: `Bookworm` does not match"),
     ("debootstrap_release: 12", 1, "`debootstrap_release`: must be text"),
+    (
+        "a: 1\nsnapshot: 2026-01-01",
+        2,
+        "`snapshot`: `2026-01-01` is no moment of a snapshot; write it in UTC, `20260101T0",
+    ),
+    ("snapshot: 20260101", 1, "`20260101` is no moment"),
+    ("snapshot: 20261301T000000Z", 1, "`20261301T000000Z` is no moment"),
     ("debootstrap_arch: x86_64", 1, "'amd64' or 'arm64'"),
     ("build_root_size: big", 1, "`build_root_size`: `big` does not match"),
     ("repository_lists: deb http://x y z", 1, "`repository_lists`: must be a list"),
