@@ -11,6 +11,7 @@ from imagebuilder.engine.artifacts import show_artifacts
 from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.execute import Execution, execute
 from imagebuilder.engine.manifests import put_manifests
+from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.engine.resolve import all_debs, resolve
 from imagebuilder.engine.workspace import scratch, workspace
 from imagebuilder.errors import Location, SpecError
@@ -63,15 +64,16 @@ def build(tree: TreeSpec, options: Options, report: Report) -> None:
         plan = compile_plan(tree, resolution)
         stack.enter_context(options.cache.layout.used())
         options.cache.layout.prepare()
-        steps = plan.to_do(lambda step: options.cache.find(step) is not None)
-        if steps:
+        forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
+        forecast.begin()
+        if forecast.todo:
             place = stack.enter_context(workspace(_build_root(tree), tree.settings.build_root_size))
 
             def machine_for(step: PlannedStep, heard: Report) -> Machine:
                 return LocalMachine(step.name, scratch(place, step), _apt_files(apt), _environment(resolution), heard)
 
             rooms = stack.enter_context(options.cache.rooms())
-            execute(plan, steps, Execution(options.cache, rooms, machine_for, report, options.jobs))
+            execute(plan, forecast.todo, Execution(options.cache, rooms, machine_for, forecast, options.jobs))
         publish(plan, tree, options.cache, report)
 
 
@@ -100,7 +102,7 @@ def _fetch(tree: TreeSpec, apt: Apt, options: Options, report: Report, stack: Ex
     report(Progress(_STEP, "resolving"))
     resolution = resolve(tree, apt, options.epoch)
     debs = all_debs(resolution)
-    report(Progress(_STEP, f"checking and fetching {len(debs)} packages"))
+    report(Progress(_STEP, f"checking and fetching {len(debs)} packages", sum(deb.size for deb in debs)))
     fetched = apt.download(debs)
     report(StepFinished(_STEP, clock.monotonic() - began, fetched))
     return resolution

@@ -46,6 +46,10 @@ class Cache:
         """The record of a step whose output is here."""
         return self.trees.find(step.id) if step.step.makes_folder else self.actions.find(step.id)
 
+    def recall(self, step_id: str) -> Record | None:
+        """The record of a step of which only the id is known, if its output is here."""
+        return self.trees.find(step_id) or self.actions.find(step_id)
+
     def path(self, step: PlannedStep) -> Path:
         """The output of a step that is here. Raises KeyError when it is not."""
         if step.step.makes_folder:

@@ -59,7 +59,7 @@ class Bootstrap(Step):
                 f'--customize-hook={shlex.quote(str(_CUSTOMIZE_HOOK))} "$1"',
                 *(self.suite, str(output), "-"),
             )
-            machine.progress(f"installing {len(self.debs)} packages")
+            machine.progress(f"installing {len(self.debs)} packages", sum(deb.size for deb in self.debs))
             machine.run(
                 Command(argv, stdin=_build_sources(cache), env={"SOURCE_DATE_EPOCH": str(self.epoch)}),
             )

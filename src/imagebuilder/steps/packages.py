@@ -32,5 +32,5 @@ class InstallPackages(Action):
             target = f"{_LOCAL}/{number}/{source.path.name}"
             root.bind(source.path, target)
             paths.append(target)
-        machine.progress(f"installing {len(self.debs) + len(paths)} packages")
+        machine.progress(f"installing {len(self.debs) + len(paths)} packages", sum(deb.size for deb in self.debs))
         root.run(("apt-get", "-qq", "install", "--", *self.requests, *paths))
