@@ -7,11 +7,15 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagebuilder.cli.render import rendered
 from imagebuilder.console import progress
 from imagebuilder.errors import UserError
+
+if TYPE_CHECKING:
+    from imagebuilder.engine.cache import Cache
+    from imagebuilder.spec.tree import TreeSpec
 
 _EPILOG = """\
 examples:
@@ -35,6 +39,15 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_tree_arguments(parser)
+    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
+    parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
+    parser.set_defaults(run=run)
+
+
+def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what says which images are meant and where their steps are kept: `tree_of` and `cache_of` read it."""
     parser.add_argument("playbook", nargs="?", type=Path, help="the playbook (default: all.yml, images/all.yml)")
     parser.add_argument("--kind", choices=("initrd", "base", "overlay"), help="build one image of this kind")
     parser.add_argument("--config-file", metavar="FILE", help="its config file, relative to the tree")
@@ -56,32 +69,19 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="DIR",
         help="where artifacts are kept, an OCI image layout (default: CACHE/store)",
     )
-    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
-    parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the tree, then build it in a private namespace."""
     from imagebuilder.engine.build import Options, build, refuse_foreign
-    from imagebuilder.engine.cache import Cache
     from imagebuilder.host import tools
     from imagebuilder.host.namespace import require_root, run_private
-    from imagebuilder.spec.tree import load_image, load_tree
 
-    extra = extra_variables(arguments.extra_vars)
-    if arguments.config_file and arguments.kind and not arguments.playbook:
-        tree = load_image(arguments.tree, arguments.kind, arguments.config_file, arguments.provisioner, extra)
-    elif arguments.config_file or arguments.kind or arguments.provisioner:
-        raise UserError("one image is built by `--kind` and `--config-file`, without a playbook", hint=_ONE_IMAGE)
-    else:
-        tree = load_tree(_playbook(arguments.playbook), extra)
+    tree = tree_of(arguments)
     require_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
-    store = arguments.store.resolve() if arguments.store else None
-    options = Options(Cache(arguments.cache.resolve(), store), max(1, arguments.jobs), _epoch())
+    options = Options(cache_of(arguments), max(1, arguments.jobs), source_date_epoch())
 
     def work() -> int:
         with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
@@ -91,7 +91,26 @@ def run(arguments: argparse.Namespace) -> int:
     return run_private(lambda: rendered(work))
 
 
-def _epoch() -> int | None:
+def tree_of(arguments: argparse.Namespace) -> TreeSpec:
+    """Read the images that are meant: those of a playbook, or one by its config file."""
+    from imagebuilder.spec.tree import load_image, load_tree
+
+    extra = extra_variables(arguments.extra_vars)
+    if arguments.config_file and arguments.kind and not arguments.playbook:
+        return load_image(arguments.tree, arguments.kind, arguments.config_file, arguments.provisioner, extra)
+    if arguments.config_file or arguments.kind or arguments.provisioner:
+        raise UserError("one image is built by `--kind` and `--config-file`, without a playbook", hint=_ONE_IMAGE)
+    return load_tree(_playbook(arguments.playbook), extra)
+
+
+def cache_of(arguments: argparse.Namespace) -> Cache:
+    """Where the outputs of steps are kept."""
+    from imagebuilder.engine.cache import Cache
+
+    return Cache(arguments.cache.resolve(), arguments.store.resolve() if arguments.store else None)
+
+
+def source_date_epoch() -> int | None:
     """SOURCE_DATE_EPOCH, the time that artifacts are to carry (reproducible-builds.org/specs/source-date-epoch)."""
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if text and not text.isdecimal():

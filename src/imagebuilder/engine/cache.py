@@ -96,11 +96,11 @@ class Cache:
         files.publish_text(step.id, self._latest(tree, step.name))
 
     def latest(self, tree: Path, name: str) -> str | None:
-        """The id of the last step of this name that was done for an image tree."""
-        try:
-            return self._latest(tree, name).read_text()
-        except FileNotFoundError:
-            return None
+        """The id of the last step of this name that was done for an image tree, or else for any other."""
+        own = self._latest(tree, name)
+        others = own.parent.parent.glob(f"*/{own.name}")
+        paths = [own] if own.exists() else sorted(others, key=lambda path: path.stat().st_mtime)
+        return paths[-1].read_text() if paths else None
 
     def _latest(self, tree: Path, name: str) -> Path:
         return self.folder / "latest" / digest.of_bytes(bytes(tree))[:16] / quote(name, safe=" ")

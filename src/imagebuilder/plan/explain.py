@@ -97,7 +97,7 @@ def _outlook(plan: Plan, step: PlannedStep, history: History, running: set[str])
         return StepOutlook(step, State.UNNEEDED)
     past = history.last.get(step.name)
     if past is None:
-        return StepOutlook(step, State.RUNS, ("it was never done for this tree",))
+        return StepOutlook(step, State.RUNS, ("it was never done before",))
     if past.id == step.id or past.record is None:
         gone = "its output is gone" if past.id == step.id else "nothing is known any more of the last time"
         return StepOutlook(step, State.RUNS, (gone,))

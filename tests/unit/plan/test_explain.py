@@ -74,7 +74,7 @@ def test_change_below_an_overlay_runs_all_that_stands_on_it() -> None:
 
 def test_never_done_is_no_estimate() -> None:
     outlook = explain(_plan(), History({}, {}), 2)
-    assert set(_reasons(outlook).values()) == {("it was never done for this tree",)}
+    assert set(_reasons(outlook).values()) == {("it was never done before",)}
     assert (outlook.is_known, outlook.seconds) == (False, 0)
 
 
