@@ -79,7 +79,7 @@ def _planned(event: Planned) -> str:
     if event.kept == event.total:
         return f"all {event.total} steps are done already"
     rest = rest_text(event.seconds, known=event.known)
-    return f"{event.kept} of {event.total} steps are done already" + (f"; the rest takes {rest}" if rest else "")
+    return f"{event.kept} of {event.total} steps are done already" + (f"; the others take {rest}" if rest else "")
 
 
 def _phase(event: Progress) -> str:

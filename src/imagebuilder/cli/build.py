@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagebuilder.cli import profiling
 from imagebuilder.cli.render import rendered
 from imagebuilder.console import progress
 from imagebuilder.errors import UserError
@@ -43,6 +44,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
+    profiling.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -74,6 +76,7 @@ def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read the tree, then build it in a private namespace."""
     from imagebuilder.engine.build import Options, build, refuse_foreign
+    from imagebuilder.engine.profile import recorded
     from imagebuilder.host import tools
     from imagebuilder.host.namespace import require_root, run_private
 
@@ -84,8 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
     options = Options(cache_of(arguments), max(1, arguments.jobs), source_date_epoch())
 
     def work() -> int:
-        with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
-            build(tree, options, report)
+        with (
+            progress(as_json=arguments.json, verbose=arguments.verbose) as report,
+            recorded(report, options.cache.folder / "profiles") as recorder,
+        ):
+            build(tree, options, recorder)
+        profiling.show(recorder.profile, arguments)
         return 0
 
     return run_private(lambda: rendered(work))
