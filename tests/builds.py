@@ -27,13 +27,13 @@ class Site:
     cache: Path
     before: tuple[str, ...] = ()
 
-    def argv(self, *arguments: str) -> list[str]:
-        """`imagebuilder build ARGUMENTS` here."""
-        return [*self.before, str(PROGRAM), "build", "--cache", str(self.cache), *arguments]
+    def argv(self, *arguments: str, verb: str = "build") -> list[str]:
+        """`imagebuilder build ARGUMENTS` here, or another verb."""
+        return [*self.before, str(PROGRAM), verb, "--cache", str(self.cache), *arguments]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Build, however it ends."""
-        argv = self.argv(*arguments)
+    def run(self, *arguments: str, verb: str = "build") -> subprocess.CompletedProcess[str]:
+        """Build, or do something else, however it ends."""
+        argv = self.argv(*arguments, verb=verb)
         return subprocess.run(
             argv,
             cwd=self.tree,

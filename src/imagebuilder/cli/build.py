@@ -44,6 +44,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
+    parser.add_argument(
+        "--keep-failed", action="store_true", help="keep what a failing step leaves, for `imagebuilder shell --failed`"
+    )
     profiling.add_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -84,12 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
     require_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
-    options = Options(cache_of(arguments), max(1, arguments.jobs), source_date_epoch())
+    options = Options(cache_of(arguments), max(1, arguments.jobs), source_date_epoch(), arguments.keep_failed)
 
     def work() -> int:
         with (
             progress(as_json=arguments.json, verbose=arguments.verbose) as report,
-            recorded(report, options.cache.folder / "profiles") as recorder,
+            recorded(report, options.cache.profiles) as recorder,
         ):
             build(tree, options, recorder)
         profiling.show(recorder.profile, arguments)

@@ -10,6 +10,7 @@ from pathlib import Path
 from imagebuilder.engine.artifacts import show_artifacts
 from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.execute import Execution, execute
+from imagebuilder.engine.failed import FailedSteps
 from imagebuilder.engine.manifests import put_manifests
 from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.engine.resolve import all_debs, resolve
@@ -40,6 +41,7 @@ class Options:
     cache: Cache
     jobs: int
     epoch: int | None
+    keep_failed: bool = False
 
 
 def refuse_foreign(tree: TreeSpec) -> None:
@@ -69,11 +71,16 @@ def build(tree: TreeSpec, options: Options, report: Report) -> None:
         if forecast.todo:
             place = stack.enter_context(workspace(_build_root(tree), tree.settings.build_root_size))
 
+            files = _apt_files(apt)
+
             def machine_for(step: PlannedStep, heard: Report) -> Machine:
-                return LocalMachine(step.name, scratch(place, step), _apt_files(apt), _environment(resolution), heard)
+                return LocalMachine(step.name, scratch(place, step), files, _environment(resolution), heard)
 
             rooms = stack.enter_context(options.cache.rooms())
-            execute(plan, forecast.todo, Execution(options.cache, rooms, machine_for, forecast, options.jobs))
+            failed = FailedSteps(options.cache.failed)
+            failed.forget_steps(tree.root, [step.name for step in forecast.todo])
+            keeper = failed.keeper(tree.root, files, _environment(resolution)) if options.keep_failed else None
+            execute(plan, forecast.todo, Execution(options.cache, rooms, machine_for, forecast, options.jobs, keeper))
         publish(plan, tree, options.cache, report)
 
 

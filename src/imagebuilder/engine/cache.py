@@ -4,6 +4,8 @@ CACHE/store/       the OCI image layout, with what steps made blobs (store/layou
 CACHE/trees/       folders (store/trees.py)
 CACHE/locks/ID     held by the build that does the step
 CACHE/latest/      by tree and step name the id of the last one done: what `plan` compares with
+CACHE/failed/      what failed steps left (engine/failed.py)
+CACHE/profiles/    what builds spent their time on (engine/profile.py)
 CACHE/archives/, CACHE/apt/    packages (resolve/apt.py)
 """
 
@@ -38,6 +40,8 @@ class Cache:
 
     def __init__(self, folder: Path, store: Path | None = None) -> None:
         self.folder = folder
+        self.failed = folder / "failed"
+        self.profiles = folder / "profiles"
         self.layout = Layout(store or folder / "store")
         self.actions = Actions(self.layout)
         self.trees = Trees(folder / "trees")
