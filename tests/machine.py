@@ -34,13 +34,22 @@ class PlainMachine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.said: list[str] = []
+        self.parts: list[str] = []
         self.notes: list[str] = []
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
         return run(command, on_line)
 
-    def progress(self, message: str) -> None:
+    def progress(self, message: str, size: int = 0) -> None:
         self.said.append(message)
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        yield
+        self.took(part, 0)
+
+    def took(self, part: str, seconds: float) -> None:
+        self.parts.append(part)
 
     def note(self, message: str) -> None:
         self.notes.append(message)

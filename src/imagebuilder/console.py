@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ from imagebuilder.events import (
     ArtifactPublished,
     Event,
     Note,
+    Outlook,
     OutputLine,
+    Planned,
     Progress,
     Report,
     StepFailed,
@@ -27,6 +30,7 @@ from imagebuilder.events import (
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Display
+    from rich.progress import Task, TaskID
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -39,9 +43,17 @@ def size_text(size: int) -> str:
     return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {_UNITS[unit]}"
 
 
+def time_text(seconds: float) -> str:
+    """A duration for people: `8 s`, `1:05 min`."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02} min"
+
+
 def line_of(event: Event) -> str:
     """An event as one line of text; "" for those that are too fine for a log."""
     match event:
+        case Planned():
+            return _planned(event)
         case StepStarted():
             return f"{event.step} ..."
         case StepFinished():
@@ -49,13 +61,29 @@ def line_of(event: Event) -> str:
         case StepFailed():
             return f"{event.step}: failed after {event.seconds:.1f} s"
         case Progress():
-            return f"{event.step}: {event.message}"
+            return f"{event.step}: {_phase(event)}"
         case Note():
             return f"note: {event.step + ': ' if event.step else ''}{event.message}"
         case ArtifactPublished():
             return f"{event.path}  {size_text(event.size)}  sha256 {event.sha256[:12]}"
         case _:
             return ""
+
+
+def rest_text(seconds: float, *, known: bool) -> str:
+    """How long something still takes: `about 8 s`, or `more than 8 s` when part of it is not known; "" for nothing."""
+    return f"{'about' if known else 'more than'} {time_text(seconds)}" if round(seconds) else ""
+
+
+def _planned(event: Planned) -> str:
+    if event.kept == event.total:
+        return f"all {event.total} steps are done already"
+    rest = rest_text(event.seconds, known=event.known)
+    return f"{event.kept} of {event.total} steps are done already" + (f"; the others take {rest}" if rest else "")
+
+
+def _phase(event: Progress) -> str:
+    return f"{event.message} ({size_text(event.size)})" if event.size else event.message
 
 
 @contextmanager
@@ -103,21 +131,48 @@ def _terminal() -> Iterator[Report]:
     now = TextColumn("{task.fields[now]}", markup=False)
     columns = (SpinnerColumn(), step, TimeElapsedColumn(), now)
     with Display(*columns, console=Console(stderr=True), transient=True) as display:
-        tasks: dict[str, int] = {}
-        yield lambda event: _show(event, display, tasks)
+        yield _Screen(display).show
 
 
-def _show(event: Event, display: Display, tasks: dict[str, int]) -> None:
-    from rich.progress import TaskID
+@dataclass(frozen=True, slots=True)
+class _Countdown:
+    """What is left of a build at any moment, `due` being the second of its line's life at which it should be done."""
 
-    match event:
-        case StepStarted():
-            tasks[event.step] = display.add_task(event.step, total=None, now="")
-        case Progress() if event.step in tasks:
-            display.update(TaskID(tasks[event.step]), now=event.message)
-        case StepFinished() | StepFailed() if event.step in tasks:
-            display.remove_task(TaskID(tasks.pop(event.step)))
-            display.console.print(line_of(event), markup=False, highlight=False)
-        case _:
-            if text := line_of(event):
-                display.console.print(text, markup=False, highlight=False)
+    line: Task
+    due: float
+    known: bool
+
+    def __str__(self) -> str:
+        left = rest_text(max(0.0, self.due - (self.line.elapsed or 0.0)), known=self.known)
+        return f"{left} left" if left else ""
+
+
+class _Screen:
+    """The live lines: one for the build as a whole, and below it one for each step that runs."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._lines: dict[str, TaskID] = {}
+
+    def show(self, event: Event) -> None:
+        """Change the lines as an event says; what ended is printed above them."""
+        match event:
+            case StepStarted():
+                self._lines[event.step] = self._display.add_task(event.step, total=None, now="")
+            case Progress() if event.step in self._lines:
+                self._display.update(self._lines[event.step], now=_phase(event))
+            case Outlook():
+                self._look_out(event)
+            case _:
+                if isinstance(event, StepFinished | StepFailed) and event.step in self._lines:
+                    self._display.remove_task(self._lines.pop(event.step))
+                if text := line_of(event):
+                    self._display.console.print(text, markup=False, highlight=False)
+
+    def _look_out(self, event: Outlook) -> None:
+        said = f"{event.done} of {event.total} steps done"
+        if "" not in self._lines:
+            self._lines[""] = self._display.add_task(said, total=None, now="")
+        line = next(task for task in self._display.tasks if task.id == self._lines[""])
+        now = _Countdown(line, (line.elapsed or 0.0) + event.seconds, event.known)
+        self._display.update(line.id, description=said, now=now)

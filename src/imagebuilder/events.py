@@ -14,6 +14,36 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned(Event):
+    """It is known what there is to do: of `total` steps `kept` need not run; the rest takes about `seconds`.
+
+    `known` is false when some of the rest was never done: then it takes longer.
+    """
+
+    total: int
+    kept: int
+    seconds: float
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepKept(Event):
+    """A step that need not run: its output of `size` bytes is there already."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook(Event):
+    """A step began or ended: now `done` of `total` are done, the rest takes about `seconds` (as in `Planned`)."""
+
+    total: int
+    done: int
+    seconds: float
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StepStarted(Event):
     """A step begins."""
 
@@ -36,9 +66,10 @@ class StepFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """What a running step does now: a phase, an Ansible task, a package."""
+    """What a running step does now: a phase, an Ansible task, a package; `size` bytes if it is about bytes."""
 
     message: str
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

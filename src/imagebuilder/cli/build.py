@@ -9,11 +9,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagebuilder.cli import profiling
 from imagebuilder.cli.render import rendered
-from imagebuilder.console import progress
 from imagebuilder.errors import UserError
 
 if TYPE_CHECKING:
+    from imagebuilder.engine.cache import Cache
     from imagebuilder.resolve.lock import Lock
     from imagebuilder.spec.tree import TreeSpec
 
@@ -40,14 +41,30 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_images_arguments(parser)
+    parser.add_argument(
+        "--lock", action="store_true", help="bring imagebuilder.lock up to date first, as `imagebuilder lock` does"
+    )
+    parser.add_argument(
+        "--repin", action="store_true", help="take the newest versions where the tree names some, and say which"
+    )
+    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
+    parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
+    parser.add_argument(
+        "--keep-failed", action="store_true", help="keep what a failing step leaves, for `imagebuilder shell --failed`"
+    )
+    profiling.add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_images_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what says which images are meant and where their steps are kept: `tree_of` and `cache_of` read it."""
     parser.add_argument("playbook", nargs="?", type=Path, help="the playbook (default: all.yml, images/all.yml)")
     parser.add_argument("--kind", choices=("initrd", "base", "overlay"), help="build one image of this kind")
     parser.add_argument("--config-file", metavar="FILE", help="its config file, relative to the tree")
     parser.add_argument("--provisioner", metavar="ROLE", help="its role, if the config file does not name it")
     parser.add_argument("--tree", type=Path, default=Path(), help="the tree of --config-file (default: .)")
-    parser.add_argument(
-        "--lock", action="store_true", help="bring imagebuilder.lock up to date first, as `imagebuilder lock` does"
-    )
     add_tree_arguments(parser)
     parser.add_argument(
         "--store",
@@ -55,13 +72,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="DIR",
         help="where artifacts are kept, an OCI image layout (default: CACHE/store)",
     )
-    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
-    parser.add_argument(
-        "--repin", action="store_true", help="take the newest versions where the tree names some, and say which"
-    )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
-    parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
-    parser.set_defaults(run=run)
 
 
 def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,38 +89,41 @@ def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read the tree and its lock, then build it in a private namespace."""
-    from imagebuilder.engine.build import Options, build, refuse_foreign
-    from imagebuilder.engine.cache import Cache
+    """Read the tree and its lock, then build it: in a private namespace, unless all is done already."""
+    from imagebuilder.engine.done import Options, build_what_is_done
+
+    tree = tree_of(arguments)
+    lock = lock_of(tree, renewed=arguments.lock)
+    options = Options(
+        cache=cache_of(arguments),
+        jobs=max(1, arguments.jobs),
+        epoch=source_date_epoch(),
+        repin=arguments.repin,
+        keep_failed=arguments.keep_failed,
+    )
+    if lock and not (arguments.lock or arguments.repin):
+        with profiling.recorded_progress(arguments, options.cache) as report:
+            if build_what_is_done(tree, lock, options, report):
+                return 0
+    from imagebuilder.engine.build import build, refuse_foreign
     from imagebuilder.host import tools
     from imagebuilder.host.namespace import become_root, run_private
 
-    tree = _tree(arguments)
-    lock = _lock(tree, arguments)
     become_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
     lock = _renewed(tree, lock, arguments) if arguments.lock else lock
-    store = arguments.store.resolve() if arguments.store else None
-    options = Options(Cache(cache_folder(arguments), store), max(1, arguments.jobs), _epoch(), arguments.repin)
 
     def work() -> int:
-        with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
+        with profiling.recorded_progress(arguments, options.cache) as report:
             build(tree, lock, options, report)
         return 0
 
     return run_private(lambda: rendered(work))
 
 
-def cache_folder(arguments: argparse.Namespace) -> Path:
-    """Where packages and the outputs of steps are kept."""
-    from imagebuilder.engine.cache import default_folder
-
-    folder: Path = arguments.cache or default_folder()
-    return folder.resolve()
-
-
-def _tree(arguments: argparse.Namespace) -> TreeSpec:
+def tree_of(arguments: argparse.Namespace) -> TreeSpec:
+    """Read the images that are meant: those of a playbook, or one by its config file."""
     from imagebuilder.spec.tree import load_image, load_tree
 
     extra = extra_variables(arguments.extra_vars)
@@ -121,13 +134,29 @@ def _tree(arguments: argparse.Namespace) -> TreeSpec:
     return load_tree(playbook_at(arguments.playbook), extra)
 
 
-def _lock(tree: TreeSpec, arguments: argparse.Namespace) -> Lock | None:
-    """The tree's lock, if it has one; it answers for the tree, or is about to be renewed."""
-    from imagebuilder.plan.lock import refuse_stale
+def cache_folder(arguments: argparse.Namespace) -> Path:
+    """Where packages and the outputs of steps are kept."""
+    from imagebuilder.engine.cache import default_folder
+
+    folder: Path = arguments.cache or default_folder()
+    return folder.resolve()
+
+
+def cache_of(arguments: argparse.Namespace) -> Cache:
+    """The outputs of steps that are kept."""
+    from imagebuilder.engine.cache import Cache
+
+    return Cache(cache_folder(arguments), arguments.store.resolve() if arguments.store else None)
+
+
+def lock_of(tree: TreeSpec, *, renewed: bool = False) -> Lock | None:
+    """The tree's lock, if it has one; it answers for the tree, or is about to be `renewed`."""
     from imagebuilder.resolve.lock import read_lock
 
     lock = read_lock(tree.root)
-    if lock and not arguments.lock:
+    if lock and not renewed:
+        from imagebuilder.plan.lock import refuse_stale
+
         refuse_stale(lock, tree)
     return lock
 
@@ -140,7 +169,7 @@ def _renewed(tree: TreeSpec, lock: Lock | None, arguments: argparse.Namespace) -
     return write_lock(tree, lock, None, cache_folder(arguments))
 
 
-def _epoch() -> int | None:
+def source_date_epoch() -> int | None:
     """SOURCE_DATE_EPOCH, the time that artifacts are to carry (reproducible-builds.org/specs/source-date-epoch)."""
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if text and not text.isdecimal():

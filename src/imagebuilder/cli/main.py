@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import signal
+import sys
 from collections.abc import Sequence
 
 from imagebuilder import __version__
 from imagebuilder.cli.render import rendered
 
-_VERBS = ("build", "lock", "boot", "init", "migrate", "doctor")
+_VERBS = ("build", "plan", "lock", "shell", "boot", "init", "migrate", "doctor")
 _EPILOG = """\
 a first image:
   imagebuilder init my-images          a copy of the default image tree
@@ -21,8 +22,8 @@ exit status: 0 done, 1 failed, 2 the input is wrong (nothing was built), 130 int
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The command line: the whole of it, or, to start sooner, with one verb only."""
     top = argparse.ArgumentParser(
         prog="imagebuilder",
         description="Build netbootable, in-RAM Debian and Ubuntu images, and boot machines from them.",
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in _VERBS:
+    for verb in (only,) if only in _VERBS else _VERBS:
         importlib.import_module(f"imagebuilder.cli.{verb}").add_parser(verbs)
     return top
 
@@ -44,5 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(words[0] if words else None).parse_args(words)
     return int(arguments.run(arguments))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuilder.engine.artifacts import show_artifacts
-from imagebuilder.engine.cache import Cache
+from imagebuilder.engine.done import Options, publish
 from imagebuilder.engine.execute import Execution, execute
-from imagebuilder.engine.manifests import put_manifests
+from imagebuilder.engine.failed import FailedSteps
+from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.engine.packages import Packages
 from imagebuilder.engine.repin import repin
 from imagebuilder.engine.resolve import Kept
@@ -24,29 +23,15 @@ from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
 from imagebuilder.plan.lock import resolution_of
-from imagebuilder.plan.model import Artifact, Plan, PlannedStep
+from imagebuilder.plan.model import PlannedStep
 from imagebuilder.resolve.apt import Apt
 from imagebuilder.resolve.lock import FILE, Lock
 from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.spec.legacy.changes import summary
 from imagebuilder.spec.tree import TreeSpec
-from imagebuilder.store.layout import Blob
 
 _DEFAULT_BUILD_ROOT = Path("/run/on-imagebuilder")
 _NO_LOCK = f"the tree has no {FILE}: these are the packages that the mirror has now; `imagebuilder lock` pins them"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH if given.
-
-    With `repin` the newest versions take the place of those that the tree names.
-    """
-
-    cache: Cache
-    jobs: int
-    epoch: int | None
-    repin: bool = False
 
 
 def refuse_foreign(tree: TreeSpec) -> None:
@@ -79,33 +64,24 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
         plan = compile_plan(tree, resolution)
         stack.enter_context(options.cache.layout.used())
         options.cache.layout.prepare()
-        steps = plan.to_do(lambda step: options.cache.find(step) is not None)
-        if steps:
-            packages.fetch(sorted({deb for step in steps for deb in step.debs}))
+        forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
+        forecast.begin()
+        if forecast.todo:
+            packages.fetch(sorted({deb for step in forecast.todo for deb in step.debs}))
             rooms = stack.enter_context(options.cache.rooms())
             root = _build_root(tree) if is_root_of_the_machine() else rooms.blobs / "build-root"
             place = stack.enter_context(workspace(root, tree.settings.build_root_size))
 
+            files = _apt_files(packages.apt)
+
             def machine_for(step: PlannedStep, heard: Report) -> Machine:
-                return LocalMachine(
-                    step.name, scratch(place, step), _apt_files(packages.apt), _environment(resolution), heard
-                )
+                return LocalMachine(step.name, scratch(place, step), files, _environment(resolution), heard)
 
-            execute(plan, steps, Execution(options.cache, rooms, machine_for, report, options.jobs))
+            failed = FailedSteps(options.cache.failed)
+            failed.forget_steps(tree.root, [step.name for step in forecast.todo])
+            keeper = failed.keeper(tree.root, files, _environment(resolution)) if options.keep_failed else None
+            execute(plan, forecast.todo, Execution(options.cache, rooms, machine_for, forecast, options.jobs, keeper))
         publish(plan, tree, options.cache, report)
-
-
-def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
-    """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
-    blobs: dict[Artifact, Blob] = {}
-    for artifact in plan.artifacts:
-        record = cache.find(plan.step(artifact.step))
-        assert record is not None
-        blobs[artifact] = Blob(record.sha256, record.size)
-    put_manifests(plan, blobs, cache.layout)
-    show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
-    for step in plan.steps:
-        cache.note_latest(tree.root, step)
 
 
 def _repinned(tree: TreeSpec, packages: Packages, report: Report) -> TreeSpec:

@@ -4,6 +4,8 @@ CACHE/store/       the OCI image layout, with what steps made blobs (store/layou
 CACHE/trees/       folders (store/trees.py)
 CACHE/locks/ID     held by the build that does the step
 CACHE/latest/      by tree and step name the id of the last one done: what `plan` compares with
+CACHE/failed/      what failed steps left (engine/failed.py)
+CACHE/profiles/    what builds spent their time on (engine/profile.py)
 CACHE/archives/, CACHE/apt/    packages (resolve/apt.py)
 """
 
@@ -29,10 +31,12 @@ from imagebuilder.store.trees import Trees
 
 def default_folder() -> Path:
     """Where root keeps things, and where everybody else does (basedir-spec: XDG_CACHE_HOME)."""
-    name = "on-imagebuilder"
-    if is_root_of_the_machine():
-        return Path("/var/cache", name)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", name)
+    return Path("/var/cache/on-imagebuilder") if is_root_of_the_machine() else user_folder()
+
+
+def user_folder() -> Path:
+    """Where the user's own things are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "on-imagebuilder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Cache:
 
     def __init__(self, folder: Path, store: Path | None = None) -> None:
         self.folder = folder
+        self.failed = folder / "failed"
+        self.profiles = folder / "profiles"
         self.layout = Layout(store or folder / "store")
         self.actions = Actions(self.layout)
         self.trees = Trees(folder / "trees")
@@ -55,6 +61,10 @@ class Cache:
     def find(self, step: PlannedStep) -> Record | None:
         """The record of a step whose output is here."""
         return self.trees.find(step.id) if step.step.makes_folder else self.actions.find(step.id)
+
+    def recall(self, step_id: str) -> Record | None:
+        """The record of a step of which only the id is known, if its output is here."""
+        return self.trees.find(step_id) or self.actions.find(step_id)
 
     def path(self, step: PlannedStep) -> Path:
         """The output of a step that is here. Raises KeyError when it is not."""
@@ -99,14 +109,15 @@ class Cache:
 
     def note_latest(self, tree: Path, step: PlannedStep) -> None:
         """Remember the step as the last of its name in an image tree."""
-        files.publish_text(step.id, self._latest(tree, step.name))
+        if self.latest(tree, step.name) != step.id:
+            files.publish_text(step.id, self._latest(tree, step.name))
 
     def latest(self, tree: Path, name: str) -> str | None:
-        """The id of the last step of this name that was done for an image tree."""
-        try:
-            return self._latest(tree, name).read_text()
-        except FileNotFoundError:
-            return None
+        """The id of the last step of this name that was done for an image tree, or else for any other."""
+        own = self._latest(tree, name)
+        others = own.parent.parent.glob(f"*/{own.name}")
+        paths = [own] if own.exists() else sorted(others, key=lambda path: path.stat().st_mtime)
+        return paths[-1].read_text() if paths else None
 
     def _latest(self, tree: Path, name: str) -> Path:
         return self.folder / "latest" / digest.of_bytes(bytes(tree))[:16] / quote(name, safe=" ")

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+import shlex
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 
 from imagebuilder.engine.cache import Cache, Rooms
-from imagebuilder.errors import ImagebuilderError, StepError
-from imagebuilder.events import Event, PartFinished, Report, StepFailed, StepFinished, StepStarted
+from imagebuilder.errors import ImagebuilderError, StepError, UserError
+from imagebuilder.events import Event, OutputLine, PartFinished, Report, StepFailed, StepFinished, StepStarted
 from imagebuilder.host import clock, files
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.model import Plan, PlannedStep
 
 _ENOUGH = 1 << 20
+_LAST_LINES = 200
 _FULL_BUILD_ROOT = "the build root is full: give `build_root_size` in group_vars/on_imagebuild a larger size"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A step that fills a folder and failed: the paths that it read, what there is of its output, its last lines."""
+
+    step: PlannedStep
+    inputs: Mapping[str, tuple[Path, ...]]
+    output: Path
+    said: tuple[str, ...]
+    error: ImagebuilderError
+
 
 MachineFor = Callable[[PlannedStep, Report], Machine]
 """Gives a step its machine, which tells what happens."""
@@ -31,6 +47,8 @@ class Execution:
     machine_for: MachineFor
     report: Report
     jobs: int
+    keep_failed: Callable[[Attempt], None] | None = None
+    """Takes over what a failed step leaves."""
 
 
 def execute(plan: Plan, steps: Sequence[PlannedStep], execution: Execution) -> None:
@@ -63,10 +81,15 @@ def execute(plan: Plan, steps: Sequence[PlannedStep], execution: Execution) -> N
 def _run(plan: Plan, step: PlannedStep, execution: Execution) -> None:
     cache, report, began = execution.cache, execution.report, clock.monotonic()
     parts: list[tuple[str, float]] = []
+    said: deque[str] = deque(maxlen=_LAST_LINES)
+    inputs: Mapping[str, tuple[Path, ...]] = {}
+    output: Path | None = None
 
     def heard(event: Event) -> None:
         if isinstance(event, PartFinished):
             parts.append((event.part, event.seconds))
+        if isinstance(event, OutputLine):
+            said.append(event.text)
         report(event)
 
     report(StepStarted(step.name))
@@ -81,8 +104,24 @@ def _run(plan: Plan, step: PlannedStep, execution: Execution) -> None:
     except (ImagebuilderError, OSError) as error:
         cause = _explained(error, cache)
         report(StepFailed(step.name, clock.monotonic() - began, cause.message))
+        if output and step.step.makes_folder:
+            _keep(Attempt(step, inputs, output, tuple(said), cause), execution)
         raise StepError(step.name, cause) from error
     report(StepFinished(step.name, clock.monotonic() - began, record.size))
+
+
+def _keep(attempt: Attempt, execution: Execution) -> None:
+    """Keep what the step left, if that is wanted, and say how to look at it where nothing better is known."""
+    hint = None
+    if execution.keep_failed:
+        try:
+            execution.keep_failed(attempt)
+            hint = f"look around: `imagebuilder shell --failed {shlex.quote(attempt.step.name)}`"
+        except OSError as error:
+            hint = f"what the step left could not be kept: {error}"
+    elif not isinstance(attempt.error, UserError):
+        hint = "`build --keep-failed` keeps what the step leaves, `imagebuilder shell --failed` opens it"
+    attempt.error.hint = attempt.error.hint or hint
 
 
 def _full_cache(cache: Cache) -> str:

@@ -109,6 +109,13 @@ def spawn(
         ) from error
 
 
+def attach(command: Command) -> int:
+    """Run a program on our own terminal to its end; returns its exit status, 128 and more for a signal."""
+    with spawn(command, stdin=0, stdout=1, stderr=2) as process:
+        status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
 def replace(argv: tuple[str, ...], env: Mapping[str, str] | None = None) -> None:
     """Become another program, with this process's own environment plus `env`."""
     os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})

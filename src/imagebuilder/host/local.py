@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagebuilder.events import Note, OutputLine, Progress, Report
-from imagebuilder.host import chroot, mounts
+from imagebuilder.events import Note, OutputLine, PartFinished, Progress, Report
+from imagebuilder.host import chroot, clock, mounts
 from imagebuilder.host.command import Command, Completed, LineSink, run
 from imagebuilder.host.files import copy_if_missing, locked, remove_tree
 from imagebuilder.host.machine import Chroot
@@ -45,8 +45,17 @@ class LocalMachine:
 
         return run(replace(command, env={**self._environment, **command.env}), each)
 
-    def progress(self, message: str) -> None:
-        self._report(Progress(self._step, message))
+    def progress(self, message: str, size: int = 0) -> None:
+        self._report(Progress(self._step, message, size))
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        began = clock.monotonic()
+        yield
+        self.took(part, clock.monotonic() - began)
+
+    def took(self, part: str, seconds: float) -> None:
+        self._report(PartFinished(self._step, part, seconds))
 
     def note(self, message: str) -> None:
         self._report(Note(self._step, message))

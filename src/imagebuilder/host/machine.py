@@ -39,8 +39,14 @@ class Machine(Protocol):
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
         """Run a host program; its lines are reported as output of the step. Raises CommandError."""
 
-    def progress(self, message: str) -> None:
-        """Say what the step does now."""
+    def progress(self, message: str, size: int = 0) -> None:
+        """Say what the step does now, and with how many bytes if that is known."""
+
+    def timed(self, part: str) -> AbstractContextManager[None]:
+        """Tell of the block, when it has ended, as a part of the step."""
+
+    def took(self, part: str, seconds: float) -> None:
+        """Tell of a part of the step that ended just now, after `seconds`."""
 
     def note(self, message: str) -> None:
         """Tell the user something that stops nothing."""

@@ -47,9 +47,10 @@ def become_root(verb: str) -> None:
     replace((*AS_ROOT, *sys.orig_argv))
 
 
-def run_private(work: Callable[[], int]) -> int:
+def run_private(work: Callable[[], int], *, on_terminal: bool = False) -> int:
     """Run `work` in a private namespace and return the exit status that it returns.
 
+    With `on_terminal` the terminal is the work's: its Ctrl-C is no end of ours.
     Raises Interrupted when a signal stops it, ImagebuilderError when it is killed.
     """
     # Whoever dies first, the other hears of it: the pipe's end closes with the parent.
@@ -65,13 +66,13 @@ def run_private(work: Callable[[], int]) -> int:
         for number in _STOPPING:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        _work_in_private(work, alive)
+        _work_in_private(work, alive, on_terminal=on_terminal)
     os.close(alive)
-    return _await(child, mask)
+    return _await(child, mask, _STOPPING[1:] if on_terminal else _STOPPING)
 
 
-def _become_private(alive: int) -> None:
-    """In the child: die with the parent, leave the terminal's process group, have mounts of our own."""
+def _become_private(alive: int, *, on_terminal: bool) -> None:
+    """In the child: die with the parent, leave the terminal's process group if it is not ours, have our own mounts."""
     die_with_parent(signal.SIGKILL)
     os.set_blocking(alive, False)
     try:
@@ -81,18 +82,19 @@ def _become_private(alive: int) -> None:
     if parent_is_gone:
         os._exit(1)
     os.close(alive)
-    os.setsid()
+    if not on_terminal:
+        os.setsid()
     os.umask(0o022)
     unshare(CloneFlag.NEWNS)
     mount("none", "/", flags=MountFlag.REC | MountFlag.PRIVATE)
     mount("proc", "/proc", "proc", MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC)
 
 
-def _work_in_private(work: Callable[[], int], alive: int) -> NoReturn:
+def _work_in_private(work: Callable[[], int], alive: int, *, on_terminal: bool) -> NoReturn:
     """The child's whole life: nothing may return into the parent's code."""
     status = 1
     try:
-        _become_private(alive)
+        _become_private(alive, on_terminal=on_terminal)
         status = work()
         sys.stdout.flush()
     except BaseException:
@@ -101,8 +103,8 @@ def _work_in_private(work: Callable[[], int], alive: int) -> NoReturn:
         os._exit(status)
 
 
-def _await(child: int, mask: Iterable[int]) -> int:
-    """Wait for the child, with `mask` as the signals held back; one of `_STOPPING` is the child's end."""
+def _await(child: int, mask: Iterable[int], stopping: Iterable[signal.Signals]) -> int:
+    """Wait for the child, with `mask` as the signals held back; one of `stopping` is the child's end."""
     stopped_by: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -110,7 +112,7 @@ def _await(child: int, mask: Iterable[int]) -> int:
         with suppress(ProcessLookupError):  # it may be gone already
             os.kill(child, signal.SIGKILL)
 
-    before = {number: signal.signal(number, stop) for number in _STOPPING}
+    before = {number: signal.signal(number, stop if number in stopping else signal.SIG_IGN) for number in _STOPPING}
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         _, status = os.waitpid(child, 0)

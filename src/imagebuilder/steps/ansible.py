@@ -85,7 +85,10 @@ class AnsibleRole(Action):
             for event in events.read():
                 if isinstance(event, TaskStarted):
                     machine.progress(f"TASK [{event.task}]")
-                elif event.status == "failed":
+                    continue
+                if event.status != "skipped":
+                    machine.took(f"{self.kind}: {event.task}", event.seconds)
+                if event.status == "failed":
                     failed.append(event)
 
         self._write_play(play, root)

@@ -52,7 +52,7 @@ class PackOverlay(Step):
         packed = machine.scratch() / "overlay"
         with packed.open("wb") as archive:
             cpio.write(cpio.number(members), archive)
-        machine.progress("compressing")
+        machine.progress("compressing", packed.stat().st_size)
         machine.run(Command((*_COMPRESSORS[self.format], str(packed))))
         (result,) = packed.parent.iterdir()
         shutil.move(result, output)

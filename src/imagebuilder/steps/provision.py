@@ -30,5 +30,6 @@ class Provision(Step):
             for bundle in inputs.get("python", ()):
                 root.bind(bundle, MOUNT_POINT)
             for action in self.actions:
-                action.run(machine, root)
+                with machine.timed(action.kind):
+                    action.run(machine, root)
         forget_mount(output)

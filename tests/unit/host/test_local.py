@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from imagebuilder.events import Event, Note, OutputLine, Progress
+from imagebuilder.events import Event, Note, OutputLine, PartFinished, Progress
 from imagebuilder.host.command import Command
 from imagebuilder.host.local import AptFiles, LocalMachine
 
@@ -22,6 +22,17 @@ def test_what_is_said_belongs_to_the_step(tmp_path: Path) -> None:
     machine.note("careful")
     machine.run(Command(("echo", "line")))
     assert events == [Progress("x: step", "going on"), Note("x: step", "careful"), OutputLine("x: step", "line")]
+
+
+def test_part_of_the_step_is_told_when_it_has_ended(tmp_path: Path) -> None:
+    events: list[Event] = []
+    machine = _machine(tmp_path, events)
+    with machine.timed("files"):
+        machine.took("a file", 0.25)
+    task, part = events
+    assert task == PartFinished("x: step", "a file", 0.25)
+    assert isinstance(part, PartFinished)
+    assert (part.part, 0 <= part.seconds < 1) == ("files", True)
 
 
 def test_caller_hears_the_lines_too(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ class RecordedMachine:
         self._failure = failure
         self.command: Command | None = None
         self.said: list[str] = []
+        self.parts: list[tuple[str, float]] = []
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
         self.command = command
@@ -55,8 +56,11 @@ class RecordedMachine:
             raise CommandError(command.argv, 2, self._failure)
         return Completed(0, "", "")
 
-    def progress(self, message: str) -> None:
+    def progress(self, message: str, size: int = 0) -> None:
         self.said.append(message)
+
+    def took(self, part: str, seconds: float) -> None:
+        self.parts.append((part, seconds))
 
     def scratch(self) -> Path:
         self._scratch.mkdir()
@@ -131,6 +135,16 @@ def test_tasks_become_progress(tmp_path: Path, root: RecordedChroot) -> None:
     machine = RecordedMachine(tmp_path / "scratch", started)
     _run(AnsibleRole.of(_tree(tmp_path / "tree"), ROLE, {}), machine, root)
     assert machine.said == ["TASK [x : One]", "TASK [x : Two]"]
+
+
+def test_tasks_are_parts_of_the_step_but_those_that_were_skipped(tmp_path: Path, root: RecordedChroot) -> None:
+    ends = [
+        {"event": "end", "task": f"x : {status}", "where": "/a.yml:1", "status": status, "seconds": seconds}
+        for status, seconds in (("ok", 0.5), ("skipped", 0.1), ("changed", 2.5))
+    ]
+    machine = RecordedMachine(tmp_path / "scratch", ends)
+    _run(AnsibleRole.of(_tree(tmp_path / "tree"), ROLE, {}), machine, root)
+    assert machine.parts == [("ansible: x : ok", 0.5), ("ansible: x : changed", 2.5)]
 
 
 def test_a_failed_task_is_the_error_of_the_role(tmp_path: Path, root: RecordedChroot) -> None:

@@ -1,0 +1,62 @@
+"""The end of a build, and the whole of one that has nothing to do: what is kept is shown.
+
+Apart from `build`, because a build with nothing to do takes as long as importing what it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagebuilder.engine.artifacts import show_artifacts
+from imagebuilder.engine.cache import Cache
+from imagebuilder.engine.manifests import put_manifests
+from imagebuilder.engine.outlook import Forecast, history_of
+from imagebuilder.events import Report
+from imagebuilder.plan.compile import compile_plan
+from imagebuilder.plan.lock import resolution_of
+from imagebuilder.plan.model import Artifact, Plan
+from imagebuilder.resolve.lock import Lock
+from imagebuilder.spec.tree import TreeSpec
+from imagebuilder.store.layout import Blob
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH if given.
+
+    With `repin` the newest versions take the place of those that the tree names.
+    """
+
+    cache: Cache
+    jobs: int
+    epoch: int | None
+    repin: bool = False
+    keep_failed: bool = False
+
+
+def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Report) -> bool:
+    """Publish the artifacts of a tree whose steps are all done; False, and nothing is changed, when one must run.
+
+    Needs neither root nor a namespace.
+    """
+    plan = compile_plan(tree, resolution_of(lock, tree, options.epoch))
+    forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
+    if forecast.todo:
+        return False
+    with options.cache.layout.used():
+        forecast.begin()
+        publish(plan, tree, options.cache, report)
+    return True
+
+
+def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
+    """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
+    blobs: dict[Artifact, Blob] = {}
+    for artifact in plan.artifacts:
+        record = cache.find(plan.step(artifact.step))
+        assert record is not None
+        blobs[artifact] = Blob(record.sha256, record.size)
+    put_manifests(plan, blobs, cache.layout)
+    show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
+    for step in plan.steps:
+        cache.note_latest(tree.root, step)

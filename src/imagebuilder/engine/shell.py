@@ -1,0 +1,70 @@
+"""A shell in what a failed step left: its layers below, its changes on top, programs and apt as in a build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from imagebuilder.engine.failed import FailedSteps, Failure
+from imagebuilder.errors import ImagebuilderError
+from imagebuilder.events import Event
+from imagebuilder.host.command import Command, attach
+from imagebuilder.host.local import LocalMachine
+from imagebuilder.host.mounts import mounted
+from imagebuilder.steps.interpreter import MOUNT_POINT
+
+_SHELLS = ("/bin/bash", "/bin/sh")
+_SCRATCH = Path("/run/on-imagebuilder")
+
+
+def open_shell(failed: FailedSteps, failure: Failure, environment: Mapping[str, str]) -> int:
+    """Run a shell on the terminal, to be called in a private namespace; returns its exit status.
+
+    Changes stay in what is kept. Raises ImagebuilderError when it cannot be opened.
+    """
+    _refuse_gone(failure)
+    try:
+        with failed.open(failure), mounted("imagebuilder", _SCRATCH, "tmpfs", data="mode=0755"):
+            machine = LocalMachine(failure.step, _SCRATCH, failed.apt(failure), failure.environment, _unheard)
+            with _merged(machine, failure, failed.root(failure)) as view:
+                return _run(machine, failure, view, environment)
+    except BlockingIOError:
+        raise ImagebuilderError(f"another shell is open in the failed step `{failure.step}`") from None
+
+
+@contextmanager
+def _merged(machine: LocalMachine, failure: Failure, root: Path) -> Iterator[Path]:
+    """The view that the step had."""
+    lower = [Path(path) for path in failure.inputs.get("lower", ())]
+    if not lower:  # it began with nothing
+        yield root
+        return
+    with machine.overlay(lower, root) as merged:
+        yield merged
+
+
+def _run(machine: LocalMachine, failure: Failure, view: Path, environment: Mapping[str, str]) -> int:
+    shell = next((name for name in _SHELLS if (view / name.lstrip("/")).exists()), None)
+    if shell is None:
+        raise ImagebuilderError(
+            f"`{failure.step}` left no root filesystem in which a shell runs", hint=f"look at {view} by yourself"
+        )
+    with machine.chroot(view) as root:
+        for bundle in failure.inputs.get("python", ()):
+            root.bind(Path(bundle), MOUNT_POINT)
+        options = ("--norc",) if shell.endswith("bash") else ()
+        return attach(Command((shell, *options), env={**root.environment, **environment}, root=root.path))
+
+
+def _refuse_gone(failure: Failure) -> None:
+    for paths in failure.inputs.values():
+        for path in paths:
+            if not Path(path).exists():
+                raise ImagebuilderError(
+                    f"a layer below `{failure.step}` is gone: {path}", hint="build again with `--keep-failed`"
+                )
+
+
+def _unheard(event: Event) -> None:
+    """What programs print goes to the terminal by itself."""
