@@ -152,6 +152,8 @@ def test_versions_stay_until_an_upgrade_even_when_only_this_machine_has_them(
 
         shutil.copy(sandwich["1.0"].file, site.cache / "archives")
         write_mirror(mirror.folder, [*without_sandwich, sandwich["2.0"], pickle], key, **later)
+        write_tree(site.tree, {"vars/extra.yml": "image:\n  packages: [pickle, sandwich=1.0]\n"})
+        assert site.lock() == ""
         write_tree(site.tree, {"vars/extra.yml": "image:\n  packages: [pickle]\n"})
         assert site.lock() == ""
         assert site.lock("--upgrade", "dash", "pickle") == ""

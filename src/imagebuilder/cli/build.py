@@ -101,7 +101,12 @@ def run(arguments: argparse.Namespace) -> int:
         repin=arguments.repin,
         keep_failed=arguments.keep_failed,
     )
-    if lock and not (arguments.lock or arguments.repin):
+    if arguments.repin and (lock or arguments.lock):
+        raise UserError(
+            "`--repin` takes other versions than imagebuilder.lock does",
+            hint="`imagebuilder lock --upgrade` takes the newest",
+        )
+    if lock and not arguments.lock:
         with profiling.recorded_progress(arguments, options.cache) as report:
             if build_what_is_done(tree, lock, options, report):
                 return 0

@@ -95,7 +95,7 @@ def write_lock(tree: TreeSpec, old: Lock | None, upgrade: Sequence[str] | None, 
     from imagebuilder.resolve.lock import FILE, text_of
 
     with progress(as_json=False, verbose=False) as report, ExitStack() as stack:
-        lock = relock(tree, old, upgrade, Packages(tree, cache, report, stack))
+        lock = relock(tree, old, upgrade, Packages(tree.settings, cache, report, stack))
     publish_text(text_of(lock), tree.root / FILE)
     return lock
 

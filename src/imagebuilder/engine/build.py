@@ -57,10 +57,11 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
     if tree.changes:
         report(Note("", "`imagebuilder migrate OLD NEW` writes a tree in today's form, and says all that it changes"))
     with ExitStack() as stack:
-        packages = Packages(tree, options.cache.folder, report, stack)
-        if options.repin:
-            tree = _repinned(tree, packages, report)
-        resolution = _resolution(tree, lock, packages, options, report)
+        packages = Packages(tree.settings, options.cache.folder, report, stack)
+        if lock:
+            resolution = resolution_of(lock, tree, options.epoch)
+        else:
+            tree, resolution = _resolved(tree, packages, options, report)
         plan = compile_plan(tree, resolution)
         stack.enter_context(options.cache.layout.used())
         options.cache.layout.prepare()
@@ -84,20 +85,14 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
         publish(plan, tree, options.cache, report)
 
 
-def _repinned(tree: TreeSpec, packages: Packages, report: Report) -> TreeSpec:
-    tree, moves = repin(tree, packages.opened())
-    for move in moves:
-        report(Note("", str(move)))
-    packages.tree = tree
-    return tree
-
-
-def _resolution(tree: TreeSpec, lock: Lock | None, packages: Packages, options: Options, report: Report) -> Resolution:
-    """Exact packages: those of the lock, in no time, or what the mirror has now."""
-    if lock:
-        return resolution_of(lock, tree, options.epoch)
+def _resolved(tree: TreeSpec, packages: Packages, options: Options, report: Report) -> tuple[TreeSpec, Resolution]:
+    """The packages that the mirror has now, and the tree with the versions that were taken."""
     report(Note("", _NO_LOCK))
-    return packages.resolve(Kept(epoch=options.epoch))
+    if options.repin:
+        tree, moves = repin(tree, packages.opened())
+        for move in moves:
+            report(Note("", str(move)))
+    return tree, packages.resolve(tree, Kept(epoch=options.epoch))
 
 
 def _build_root(tree: TreeSpec) -> Path:

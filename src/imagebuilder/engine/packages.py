@@ -18,6 +18,7 @@ from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.lock import FILE
 from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.resolve.sources import sources_for
+from imagebuilder.spec.settings import Settings
 from imagebuilder.spec.tree import TreeSpec
 
 _INDEXES = "packages: indexes"
@@ -26,13 +27,13 @@ _FETCH = "packages: fetch"
 
 
 class Packages:
-    """What the packages of `tree` are, and their files in `cache`.
+    """What packages a tree of these `settings` has, and their files in `cache`.
 
     Indexes that were opened stay as they are until `stack` is closed.
     """
 
-    def __init__(self, tree: TreeSpec, cache: Path, report: Report, stack: ExitStack) -> None:
-        self.tree = tree
+    def __init__(self, settings: Settings, cache: Path, report: Report, stack: ExitStack) -> None:
+        self._settings = settings
         self.archives = cache / "archives"
         self._cache = cache
         self._report = report
@@ -43,9 +44,8 @@ class Packages:
     @cached_property
     def apt(self) -> Apt:
         """The tree's apt; to make it starts some programs of the host, and uses no network."""
-        settings = self.tree.settings
-        sources = sources_for(settings, host_targets(), host_date_options())
-        return Apt(sources, settings.debootstrap_arch, self._cache)
+        sources = sources_for(self._settings, host_targets(), host_date_options())
+        return Apt(sources, self._settings.debootstrap_arch, self._cache)
 
     def opened(self) -> Apt:
         """The same, with fresh indexes. Raises PackageError when a mirror or a signature is wrong."""
@@ -59,12 +59,12 @@ class Packages:
             self._has_indexes = self._opened = True
         return self.apt
 
-    def resolve(self, kept: Kept | None = None, held: str = "") -> Resolution:
+    def resolve(self, tree: TreeSpec, kept: Kept | None = None, held: str = "") -> Resolution:
         """Exact packages for all images; `held` are records of packages that the mirror need not have any more."""
         apt = self.opened().knowing(held)
         began = clock.monotonic()
         self._report(StepStarted(_RESOLVE))
-        resolution = resolve(self.tree, apt, kept)
+        resolution = resolve(tree, apt, kept)
         found = {deb for image in resolution.images.values() for deb in image.debs} | set(resolution.python)
         self._report(StepFinished(_RESOLVE, clock.monotonic() - began, sum(deb.size for deb in found)))
         return resolution

@@ -28,4 +28,4 @@ def packages_now(tree: TreeSpec, cache: Path, epoch: int | None, report: Report)
 
     folder = cache if not cache.exists() or os.access(cache, os.W_OK) else user_folder()
     with ExitStack() as stack:
-        return Packages(tree, folder, report, stack).resolve(Kept(epoch=epoch))
+        return Packages(tree.settings, folder, report, stack).resolve(tree, Kept(epoch=epoch))

@@ -45,7 +45,7 @@ def relock(tree: TreeSpec, old: Lock | None, upgrade: Sequence[str] | None, pack
 
 def _locked(tree: TreeSpec, packages: Packages, kept: Kept, held: Sequence[Deb] = ()) -> Lock:
     stanzas = "".join(stanza(packages.archives, deb) for deb in held)
-    resolution = packages.resolve(kept, stanzas)
+    resolution = packages.resolve(tree, kept, stanzas)
     return lock_of(tree, resolution, by_suite(read_releases(packages.apt.lists)))
 
 

@@ -131,7 +131,7 @@ class _Resolver:
                 return ImagePackages()
 
     def kernel(self, package: str) -> Kernel:
-        """The kernel that `package`, a kernel or a metapackage of one, stands for."""
+        """The kernel that `package` stands for."""
         return self.kept.kernels.get(package) or kernel_of(self.apt, package)
 
     def python(self) -> tuple[Deb, ...]:

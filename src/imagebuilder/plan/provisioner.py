@@ -43,7 +43,7 @@ def actions_of(tree: TreeSpec, image: ImageSpec, packages: ImagePackages) -> tup
 
 
 def role_of(tree: TreeSpec, image: ImageSpec, provisioner: Provisioner) -> AnsibleRole:
-    """The image's role, with the variables that the user gave it."""
+    """An image's role, with all that it reads of the tree and the variables that the user gave it."""
     role = str(provisioner.role.relative_to(tree.root))
     variables = {name: value for name, value in image.variables.items() if name not in HOST_FACTS}
     return AnsibleRole.of(tree.root, role, variables, image.overrides, provisioner.context)

@@ -58,7 +58,9 @@ def asks_of(tree: TreeSpec, image: ImageSpec, bases: Mapping[str, Path]) -> dict
     match image.keys:
         case InitrdKeys() as keys:
             kernel = keys.kernel_package or tree.settings.kernel_package
-            return asks | {"include_packages": requests, "firmware": keys.firmware, "kernel_package": kernel}
+            asks |= {"include_packages": requests, "firmware": keys.firmware, "kernel_package": kernel}
+            on_build_root = image.provisioner is not None and image.provisioner.on_build_root
+            return asks | ({"build_root": True} if on_build_root else {})
         case BaseKeys() as keys:
             return asks | {"packages": requests, "debs": _digests(tree, keys.debs)}
         case OverlayKeys() as keys:

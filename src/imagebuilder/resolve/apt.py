@@ -168,9 +168,10 @@ class Apt:
         return frozenset(_record(text).deb for text in done.stdout.split("\n\n") if text.strip()) & frozenset(debs)
 
     def versions(self, package: str) -> list[str]:
-        """The versions of a package that the mirror has, newest first."""
-        lines = self._run("apt-cache", "madison", package).stdout.splitlines()
-        return list(dict.fromkeys(line.split("|")[1].strip() for line in lines if "|" in line))
+        """The versions of a package that are known, newest first."""
+        # Not madison, which leaves out what only this machine has.
+        done = self._run("apt-cache", "show", "--all-versions", "--", package, accept=frozenset({0, 100}))
+        return list(dict.fromkeys(re.findall(r"^Version: (.*)$", done.stdout, re.MULTILINE)))
 
     def names(self) -> list[str]:
         """The name of every package of the indexes."""

@@ -6,7 +6,7 @@ Pure: the host's view of its sources comes in as the text that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from imagebuilder.spec.settings import Settings
@@ -80,10 +80,10 @@ def published(settings: Settings) -> tuple[str, ...]:
     """What images get as /etc/apt/sources.list: public mirrors, because the build's own may be a cache on loopback."""
     suite = settings.debootstrap_release
     distribution = distribution_of(suite)
-    known = _known(_public(distribution), distribution, suite)
-    chosen = f"signed-by={distribution.keyring}"
-    extra = (known.without(line, chosen) for line in settings.repository_lists)
-    return (*_lines(_public(distribution), distribution, suite, ""), *filter(None, extra))
+    server = _served(_address(settings.apt_server), distribution) if settings.apt_server else {}
+    known = _Known.of(distribution, suite, server)
+    lines = _lines(_public(distribution), distribution, suite, "")
+    return (*lines, *known.others(settings.repository_lists, options=""))
 
 
 def sources_for(settings: Settings, host_targets: str, host_options: str = "") -> Sources:
@@ -105,12 +105,11 @@ def sources_for(settings: Settings, host_targets: str, host_options: str = "") -
         mirrors = {**_public(distribution), **own}
         from_host = bool(own)
         options += [host_options] if from_host and host_options else []
-    chosen = " ".join(options)
-    known = _known(mirrors, distribution, suite)
-    extra = tuple(line for given in settings.repository_lists if (line := known.without(given, chosen)))
-    lines = _lines(mirrors, distribution, suite, f"[{chosen}] ")
+    given = " ".join(options)
+    known = _Known.of(distribution, suite, mirrors)
+    lines = _lines(mirrors, distribution, suite, f"[{given}] ")
     return Sources(
-        lines=(*lines, *extra),
+        lines=(*lines, *known.others(settings.repository_lists, given)),
         keyring=distribution.keyring,
         mirror=mirrors[False],
         from_host=from_host,
@@ -128,20 +127,26 @@ class _Known:
     distribution: Distribution
     suite: str
 
-    def without(self, line: str, options: str) -> str:
-        """A line of sources.list less the components that are known, "" if all are; with `options` for the rest."""
+    @classmethod
+    def of(cls, distribution: Distribution, suite: str, mirrors: Mapping[bool, str]) -> _Known:
+        """What is known by these mirrors, and by the public ones."""
+        urls = {url.rstrip("/") for url in (*mirrors.values(), *_public(distribution).values())}
+        return cls(urls, distribution, suite)
+
+    def others(self, lines: Iterable[str], options: str) -> tuple[str, ...]:
+        """Lines of sources.list that bring something else."""
+        return tuple(line for given in lines if (line := self._without(given, options)))
+
+    def _without(self, line: str, options: str) -> str:
+        """A line less the components that are known, "" if all are; with `options` for the rest."""
         words = line.split()
         if len(words) < 4 or words[1].startswith("[") or words[1].rstrip("/") not in self.mirrors:
             return line
         if words[2] not in {name for name, _ in self.distribution.releases(self.suite)}:
             return line
         components = [word for word in words[3:] if word not in self.distribution.components.split()]
-        return " ".join(["deb", f"[{options}]", *words[1:3], *components]) if components else ""
-
-
-def _known(mirrors: Mapping[bool, str], distribution: Distribution, suite: str) -> _Known:
-    urls = {url.rstrip("/") for url in (*mirrors.values(), *_public(distribution).values())}
-    return _Known(urls, distribution, suite)
+        head = ["deb", f"[{options}]"] if options else ["deb"]
+        return " ".join([*head, *words[1:3], *components]) if components else ""
 
 
 def _public(distribution: Distribution) -> dict[bool, str]:

@@ -82,6 +82,7 @@ BUILDS: tuple[tuple[dict[str, str], list[str], str], ...] = (
     ),
     ({"imagebuilder.lock": "{"}, ["own.yml"], "imagebuilder.lock:1: this lock is damaged"),
     ({}, ["own.yml", "-e", "debootstrap_release=trixie"], "`debootstrap_release`: locked `bookworm`, now `trixie`"),
+    ({}, ["own.yml", "--repin"], "`--repin` takes other versions than imagebuilder.lock does"),
     ({}, ["--lock", "--kind", "base", "--config-file", "vars/base.yml"], "`--lock` goes with a playbook"),
     (
         {"vars/y.yml": "image: {run: [a]}", "y.yml": OVERLAY.replace("x.yml", "y.yml")},

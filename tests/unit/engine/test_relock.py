@@ -56,9 +56,8 @@ class Asked:
     `gone` are the packages that the mirror has no more.
     """
 
-    def __init__(self, folder: Path, tree: TreeSpec) -> None:
+    def __init__(self, folder: Path) -> None:
         self.archives = folder / "archives"
-        self._tree = tree
         self.kept: Kept | None = None
         self.held = ""
         self.gone: set[str] = set()
@@ -74,9 +73,9 @@ class Asked:
     def known(self, debs: Sequence[Deb]) -> frozenset[Deb]:
         return frozenset(deb for deb in debs if deb.name not in self.gone)
 
-    def resolve(self, kept: Kept, held: str) -> Resolution:
+    def resolve(self, tree: TreeSpec, kept: Kept, held: str) -> Resolution:
         self.kept, self.held = kept, held
-        return _resolution(self._tree, "2", NEWER, 9)
+        return _resolution(tree, "2", NEWER, 9)
 
 
 def _old(root: Path) -> tuple[TreeSpec, Lock]:
@@ -87,7 +86,7 @@ def _old(root: Path) -> tuple[TreeSpec, Lock]:
 def _asked(root: Path, changes: Mapping[str, str], *upgrade: str, gone: Sequence[str] = (), **extra: Any) -> Kept:
     _, old = _old(root)
     tree = read_tree(root, {**FILES, **changes}, **extra)
-    packages = Asked(root, tree)
+    packages = Asked(root)
     packages.gone = set(gone)
     relock(tree, old, upgrade or None, cast(Packages, packages))
     assert packages.kept is not None
@@ -100,7 +99,7 @@ def _asked(root: Path, changes: Mapping[str, str], *upgrade: str, gone: Sequence
 def test_mirror_is_not_asked_as_long_as_no_package_has_to_be_found(tmp_path: Path, changes: dict[str, str]) -> None:
     before, old = _old(tmp_path)
     tree = read_tree(tmp_path, {**FILES, **changes})
-    packages = Asked(tmp_path, tree)
+    packages = Asked(tmp_path)
     new = relock(tree, old, None, cast(Packages, packages))
     assert packages.kept is None
     assert new == lock_of(tree, _resolution(before, "1", KERNEL, 5), {"bookworm": ("then",)})
@@ -109,7 +108,7 @@ def test_mirror_is_not_asked_as_long_as_no_package_has_to_be_found(tmp_path: Pat
 def test_first_lock_and_upgrade_of_all_keep_nothing(tmp_path: Path) -> None:
     tree, old = _old(tmp_path)
     for lock, upgrade in ((None, None), (old, ())):
-        packages = Asked(tmp_path, tree)
+        packages = Asked(tmp_path)
         assert relock(tree, lock, upgrade, cast(Packages, packages)).epoch == 9
         assert packages.kept == Kept()
 
@@ -162,7 +161,7 @@ def test_package_that_only_this_machine_has_stays(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("imagebuilder.engine.relock.stanza", lambda folder, deb: f"{folder.name}/{deb.name}")
     _, old = _old(tmp_path)
     tree = read_tree(tmp_path, {**FILES, "vars/x.yml": "image:"})
-    packages = Asked(tmp_path, tree)
+    packages = Asked(tmp_path)
     packages.gone = {"libjq1", "lshw"}
     relock(tree, old, None, cast(Packages, packages))
     assert packages.held == "archives/libjq1"

@@ -12,6 +12,7 @@ import pytest
 from image_tree import BASE, OVERLAY, read_tree, write_tree
 from imagebuilder.errors import SpecError, UserError
 from imagebuilder.plan.lock import lock_of, refuse_stale, resolution_of, stale, standing, unchanged
+from imagebuilder.plan.requests import asks_of
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.lock import Lock
 from imagebuilder.resolve.resolution import ImagePackages, Kernel, Resolution
@@ -193,6 +194,15 @@ def test_what_the_program_itself_asks_for_counts(tmp_path: Path) -> None:
     (difference,) = stale(replace(lock, program={**lock.program, "initrd": ["busybox"]}), tree)
     assert difference.location.file == tmp_path / "imagebuilder.lock"
     assert "`busybox-static` new; `busybox` gone in what imagebuilder itself needs" in str(difference)
+
+
+def test_initrd_that_a_role_makes_in_a_build_root_asks_for_one(tmp_path: Path) -> None:
+    tree = read_tree(tmp_path, {**FILES, "vars/initrd.yml": "provisioner: roles/r\n"})
+    image = tree.images[-1]
+    assert image.provisioner
+    assert "build_root" not in asks_of(tree, image, {})
+    hooked = replace(image, provisioner=replace(image.provisioner, on_build_root=True))
+    assert asks_of(tree, hooked, {})["build_root"] is True
 
 
 def test_base_of_an_earlier_build_counts_as_it_is(tmp_path: Path) -> None:

@@ -52,10 +52,18 @@ SHA256: {SHA}2
 
 """
 
-MADISON = """\
-      less | 590-2.1~deb12u2 | http://m/debian bookworm/main amd64 Packages
-      less |    590-2 | http://m/debian-security bookworm-security/main amd64 Packages
-      less |    590-2 | http://m/debian bookworm/main amd64 Packages
+VERSIONS = """\
+Package: less
+Version: 590-2.1~deb12u2
+Description: pager
+
+Package: less
+Version: 590-2
+Description: pager
+ Version: is no field here
+
+Package: less
+Version: 590-2
 """
 
 
@@ -160,7 +168,7 @@ def test_nothing_is_asked_about_no_packages(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_versions_come_once_and_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _apt(tmp_path, monkeypatch, MADISON)[0].versions("less") == ["590-2.1~deb12u2", "590-2"]
+    assert _apt(tmp_path, monkeypatch, VERSIONS)[0].versions("less") == ["590-2.1~deb12u2", "590-2"]
 
 
 def test_other_sources_and_architectures_have_lists_of_their_own(tmp_path: Path) -> None:

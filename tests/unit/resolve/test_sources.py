@@ -136,6 +136,15 @@ def test_repository_lists_are_read_and_published() -> None:
     assert sources_for(settings, "").lines[3:] == published(settings)[3:] == extra
 
 
+def test_line_that_says_less_than_we_read_anyway_is_left_out_and_what_it_adds_is_not() -> None:
+    line = "deb http://deb.debian.org/debian/ bookworm main contrib"
+    settings = Settings(repository_lists=(line, "deb http://near/debian bookworm main"))
+    assert sources_for(settings, HOST).lines[3:] == (f"deb [signed-by={KEY}] {line[4:].replace('main ', '')}",)
+    # Images do not depend on the host, and their own lines have no options that apt could find at odds.
+    assert published(settings)[3:] == (line.replace("main ", ""), "deb http://near/debian bookworm main")
+    assert published(settings.model_copy(update={"apt_server": "near"}))[3:] == (line.replace("main ", ""),)
+
+
 SNAPSHOTS: tuple[tuple[dict[str, str], str, str], ...] = (
     ({}, "http://snapshot.debian.org/archive/debian/{} bookworm", "http://snapshot.debian.org/archive/debian-security"),
     ({"apt_server": "s:81"}, "http://s:81/archive/debian/{} bookworm", "http://s:81/archive/debian-security"),
