@@ -88,6 +88,7 @@ WRONG: tuple[tuple[str, int, str], ...] = (
     ("debootstrap_release: Bookworm", 1, "`debootstrap_release`: `Bookworm` does not match"),
     ("debootstrap_release: 12", 1, "`debootstrap_release`: must be text"),
     ("debootstrap_arch: x86_64", 1, "'amd64' or 'arm64'"),
+    ("bootstrap: debootstrap", 1, "'native' or 'mmdebstrap'"),
     ("build_root_size: big", 1, "`build_root_size`: `big` does not match"),
     ("repository_lists: deb http://x y z", 1, "`repository_lists`: must be a list"),
     (
