@@ -72,6 +72,6 @@ class Bootstrap(Step):
 
 def _parted(packages: Sequence[Package]) -> tuple[list[Package], list[Package]]:
     """Essential packages with all that they need, and the rest."""
-    fields = {package.name: package.fields for package in packages}
-    essential = needed((name for name, f in fields.items() if f.get("Essential") == "yes"), fields)
+    fields = [package.fields for package in packages]
+    essential = needed((f["Package"] for f in fields if f.get("Essential") == "yes"), fields)
     return [p for p in packages if p.name in essential], [p for p in packages if p.name not in essential]

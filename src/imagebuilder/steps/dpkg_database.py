@@ -12,7 +12,7 @@ diversions                three lines each: a path, where its file goes, whose f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 Fields = Mapping[str, str]
@@ -43,10 +43,9 @@ def read_stanzas(text: str) -> list[Fields]:
     return [read_fields(stanza) for stanza in re.split(r"\n\s*\n", text) if stanza.strip()]
 
 
-def installed(status: str) -> Mapping[str, Fields]:
-    """The packages that are there in whatever state, unless only their configuration is, by name."""
-    states = ((fields, fields["Status"].split()[-1]) for fields in read_stanzas(status))
-    return {fields["Package"]: fields for fields, state in states if state not in ("not-installed", "config-files")}
+def known(status: str) -> Mapping[str, Fields]:
+    """The packages of `status` by name, also those of which only the configuration is left."""
+    return {f["Package"]: f for f in read_stanzas(status) if not f["Status"].endswith(" not-installed")}
 
 
 def unpacked_stanza(control: str, conffiles: Iterable[Conffile], hashes: Mapping[str, str]) -> str:
@@ -85,11 +84,19 @@ def activations(file_triggers: str, paths: Iterable[str]) -> str:
     return "".join(f"{path} -\n" for path in happened)
 
 
-def diversions(text: str, package: str) -> Mapping[str, str]:
-    """Where files of `package` go that others have diverted, by path."""
+@dataclass(frozen=True, slots=True)
+class Diversion:
+    """The file at `path` goes to `place`, unless `package` brings it."""
+
+    path: str
+    place: str
+    package: str
+
+
+def read_diversions(text: str) -> tuple[Diversion, ...]:
+    """The content of `diversions`."""
     lines = text.splitlines()
-    groups = zip(lines[0::3], lines[1::3], lines[2::3], strict=True)
-    return {path: place for path, place, owner in groups if owner != package}
+    return tuple(Diversion(*parts) for parts in zip(lines[0::3], lines[1::3], lines[2::3], strict=True))
 
 
 def overridden(text: str) -> frozenset[str]:
@@ -97,11 +104,11 @@ def overridden(text: str) -> frozenset[str]:
     return frozenset(line.split(" ", 3)[3] for line in text.splitlines() if line)
 
 
-def file_list(paths: Sequence[str]) -> str:
-    """A package's `list`."""
-    return "".join(f"{path}\n" for path in paths)
+def automatic(states: str, asked: Collection[str], names: Iterable[str], architecture: str) -> str:
+    """The content of apt's extended_states: without those `asked` for by name, with `names`, there for others' sake.
 
-
-def automatic(names: Iterable[str], architecture: str) -> str:
-    """The stanzas of apt's extended_states for packages that are there for others' sake; apt calls `all` native."""
-    return "".join(f"Package: {name}\nArchitecture: {architecture}\nAuto-Installed: 1\n\n" for name in names)
+    Packages for all architectures are native to apt.
+    """
+    kept = [stanza for stanza in states.split("\n\n") if read_fields(stanza).get("Package", "") not in {"", *asked}]
+    new = [f"Package: {name}\nArchitecture: {architecture}\nAuto-Installed: 1" for name in names]
+    return "".join(f"{stanza}\n\n" for stanza in (*kept, *new))

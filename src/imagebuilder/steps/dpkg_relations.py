@@ -48,30 +48,38 @@ def relations(fields: Fields, *names: str) -> Iterator[Relation]:
         yield from clause
 
 
-def meets(relation: Relation, fields: Fields, *, virtual: bool) -> bool:
-    """Whether a relation means this package, `virtual`: also by a name that it provides."""
-    if fields["Package"] == relation.name:
-        return relation.accepts(fields["Version"])
-    if not virtual:
-        return False
-    provided = [p for p in relations(fields, "Provides") if p.name == relation.name]
-    return any(not relation.operator or (p.version and relation.accepts(p.version)) for p in provided)
+def by_any_name(packages: Iterable[Fields]) -> Mapping[str, list[Fields]]:
+    """Packages by their own name and by those that they provide."""
+    found: dict[str, list[Fields]] = {}
+    for fields in packages:
+        for name in dict.fromkeys((fields["Package"], *(p.name for p in relations(fields, "Provides")))):
+            found.setdefault(name, []).append(fields)
+    return found
 
 
-def needed(start: Iterable[str], packages: Mapping[str, Fields]) -> frozenset[str]:
-    """The packages of `packages` that those named `start` come down to, by Depends and Pre-Depends."""
-    providers: dict[str, list[str]] = {}
-    for name, fields in packages.items():
-        for provided in relations(fields, "Provides"):
-            providers.setdefault(provided.name, []).append(name)
+def met_by(relation: Relation, packages: Mapping[str, list[Fields]]) -> Iterator[Fields]:
+    """The packages, of those `by_any_name`, that a relation means."""
+    for fields in packages.get(relation.name, ()):
+        if fields["Package"] == relation.name:
+            versions = [fields["Version"]]
+        else:  # a provided name has a version only if one is said
+            versions = [p.version for p in relations(fields, "Provides") if p.name == relation.name]
+        if any(relation.accepts(version) for version in versions if version or not relation.operator):
+            yield fields
+
+
+def needed(start: Iterable[str], packages: Iterable[Fields]) -> frozenset[str]:
+    """The names of all of `packages` that those named `start` come down to, by Depends and Pre-Depends."""
+    index = by_any_name(packages)
     found: set[str] = set()
-    waiting = [name for name in start if name in packages]
+    waiting = list(start)
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            for relation in relations(packages[name], "Pre-Depends", "Depends"):
-                waiting += [relation.name] if relation.name in packages else providers.get(relation.name, [])
+            (fields,) = (fields for fields in index[name] if fields["Package"] == name)
+            for relation in relations(fields, "Pre-Depends", "Depends"):
+                waiting += [other["Package"] for other in met_by(relation, index)]
     return frozenset(found)
 
 

@@ -124,7 +124,7 @@ class _Folders:
         if os.path.islink(place):
             place = str(resolve(self._root, PurePosixPath("/", os.path.relpath(place, self._root))))
         if not os.path.isdir(place):
-            os.mkdir(place, 0o755)
+            os.makedirs(place, 0o755)
             self._made[place] = (sys.maxsize, None)
         self._places[path] = place
         return place

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -53,7 +53,7 @@ class Package:
 
     def text(self, name: str) -> str:
         """A file of control.tar, "" when there is none."""
-        return self.control[name].content.decode() if name in self.control else ""
+        return os.fsdecode(self.control[name].content) if name in self.control else ""
 
     @property
     def candidate(self) -> Candidate:
@@ -69,7 +69,7 @@ def read_packages(machine: Machine, debs: Iterable[Deb]) -> tuple[Package, ...]:
     """The packages as they lie in the archive folder."""
     paths = [machine.archive(deb.file_name) for deb in debs]
     controls = [(path, read_control(path)) for path in paths]
-    return tuple(Package(path, c, database.read_fields(c["control"].content.decode())) for path, c in controls)
+    return tuple(Package(path, c, database.read_fields(os.fsdecode(c["control"].content))) for path, c in controls)
 
 
 def prepare(root: Path) -> None:
@@ -81,9 +81,9 @@ def prepare(root: Path) -> None:
         (root / _DPKG / name).touch()
 
 
-def there(root: Path) -> Mapping[str, Fields]:
-    """The packages that a root has, by name."""
-    return database.installed(_read(root / _DPKG / "status"))
+def known(root: Path) -> Mapping[str, Fields]:
+    """The packages that a root's dpkg knows, by name."""
+    return database.known(_read(root / _DPKG / "status"))
 
 
 def refusals(root: Path, packages: Sequence[Package], architecture: str) -> list[str]:
@@ -92,7 +92,7 @@ def refusals(root: Path, packages: Sequence[Package], architecture: str) -> list
     conffiles = [file.path for candidate in new for file in candidate.conffiles]
     existing = [path for path in conffiles if os.path.lexists(resolve(root, PurePosixPath(path)))]
     overridden = database.overridden(_read(root / _DPKG / "statoverride"))
-    return obstacles(new, Surroundings(architecture, there(root), existing, overridden))
+    return obstacles(new, Surroundings(architecture, known(root), existing, overridden))
 
 
 def install(root: Chroot, packages: Sequence[Package]) -> None:
@@ -127,22 +127,14 @@ def run_preinst(root: Chroot, packages: Sequence[Package]) -> None:
 def unpack(root: Path, packages: Sequence[Package]) -> None:
     """Extract packages and have dpkg's database say so. Raises ImagebuilderError when two packages hold one file."""
     triggers = _read(root / _DPKG / "triggers/File")
-    diverted = _read(root / _DPKG / "diversions")
-    work = [
-        Unpacking(
-            package.path,
-            hashed=frozenset(file.path for file in package.candidate.conffiles),
-            all_hashed="md5sums" not in package.control,
-            diverted=database.diversions(diverted, package.name),
-        )
-        for package in packages
-    ]
-    found = extract(root, work, _excluded(root))
-    _refuse_shared(root, packages, found)
+    diversions = database.read_diversions(_read(root / _DPKG / "diversions"))
+    found = extract(root, [_unpacking(package, diversions) for package in packages], _excluded(root))
+    _refuse_shared(root, packages, found, {diversion.path for diversion in diversions})
     for package, unpacked in zip(packages, found, strict=True):
         _register(root, package, unpacked)
     paths = [path for unpacked in found for path in unpacked.paths]
-    _append(root / _DPKG / "triggers/Unincorp", database.activations(triggers, paths))
+    if happened := database.activations(triggers, paths):
+        _append(root / _DPKG / "triggers/Unincorp", happened)
 
 
 def configure(root: Chroot) -> None:
@@ -154,34 +146,46 @@ def mark_automatic(root: Path, packages: Iterable[Package], requests: Sequence[s
     """Tell apt which packages somebody asked for by name, and that the others of `packages` came for their sake."""
     asked = {re.split(r"[:=/]", request)[0] for request in requests}
     names = [p.name for p in packages if not asked & {p.name, *(r.name for r in relations(p.fields, "Provides"))}]
-    before = [f["Package"] for f in database.read_stanzas(_read(root / _AUTOMATIC)) if f.get("Auto-Installed") == "1"]
-    (root / _AUTOMATIC).parent.mkdir(parents=True, exist_ok=True)
-    kept = (name for name in before if name not in asked)
-    (root / _AUTOMATIC).write_text(database.automatic((*kept, *names), architecture))
+    path = root / _AUTOMATIC
+    states = database.automatic(before := _read(path), asked, names, architecture)
+    if states != before:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(states)
+
+
+def _unpacking(package: Package, diversions: Iterable[database.Diversion]) -> Unpacking:
+    return Unpacking(
+        package.path,
+        hashed=frozenset(file.path for file in package.candidate.conffiles),
+        all_hashed="md5sums" not in package.control,
+        diverted={d.path: d.place for d in diversions if d.package != package.name},
+    )
 
 
 def _register(root: Path, package: Package, found: Unpacked) -> None:
     for name, file in package.control.items():
         if name != "control":
             _write(_info(root, package, name), file)
-    _info(root, package, "list").write_text(database.file_list(found.paths))
+    _append(_info(root, package, "list"), "".join(f"{path}\n" for path in found.paths))
     conffiles = package.candidate.conffiles
     if "md5sums" not in package.control:
         sums = (f"{md5}  {path[1:]}\n" for path, md5 in found.hashes.items())
-        _info(root, package, "md5sums").write_text("".join(sums))
+        _append(_info(root, package, "md5sums"), "".join(sums))
     stanza = database.unpacked_stanza(package.text("control"), conffiles, found.hashes)
     _append(root / _DPKG / "status", stanza)
     for trigger, line in database.interests(database.info_name(package.fields), package.text("triggers")):
         _append(root / _DPKG / "triggers" / trigger, f"{line}\n")
 
 
-def _refuse_shared(root: Path, packages: Sequence[Package], unpacked: Sequence[Unpacked]) -> None:
-    """A file belongs to one package, also of those that were there before."""
+def _refuse_shared(
+    root: Path, packages: Sequence[Package], unpacked: Sequence[Unpacked], diverted: Collection[str]
+) -> None:
+    """A file belongs to one package, also of those that were there before, unless one of them is diverted."""
     claims = Counter(path for found in unpacked for path in found.files)
-    owned = {path for file in (root / _DPKG / "info").glob("*.list") for path in file.read_text().splitlines()}
+    owned = {path for file in (root / _DPKG / "info").glob("*.list") for path in _read(file).splitlines()}
     for package, found in zip(packages, unpacked, strict=True):
         for path in found.files:
-            if claims[path] > 1 or path in owned:
+            if (claims[path] > 1 or path in owned) and path not in diverted:
                 raise ImagebuilderError(f"`{package.name}` and another package both hold {path}")
 
 
@@ -203,10 +207,10 @@ def _write(path: Path, file: ControlFile) -> None:
 
 
 def _read(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    """A text as paths are read, whatever the locale: what is not UTF-8 in it survives."""
+    return os.fsdecode(path.read_bytes()) if path.exists() else ""
 
 
 def _append(path: Path, text: str) -> None:
-    if text:
-        with path.open("a") as file:
-            file.write(text)
+    with path.open("ab") as file:
+        file.write(os.fsencode(text))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from imagebuilder.steps.dpkg_database import REMOVED, Conffile, Fields
-from imagebuilder.steps.dpkg_relations import clauses, meets, relations
+from imagebuilder.steps.dpkg_relations import by_any_name, clauses, met_by, relations
 
 _IDLE = re.compile(
     r"set [-+][eux]+|exit 0|:|dpkg-maintscript-helper (?:rm_conffile|mv_conffile|symlink_to_dir|dir_to_symlink) .*"
@@ -30,7 +30,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a root has before: its packages by name, existing files at conffiles' places, `statoverride`'s paths."""
+    """What a root has before.
+
+    `packages` are those that dpkg knows, by name; `existing` paths of conffiles
+    that are there; `overridden` those of `statoverride`.
+    """
 
     architecture: str
     packages: Mapping[str, Fields]
@@ -62,12 +66,10 @@ def _awaited(candidate: Candidate) -> set[str]:
 
 def obstacles(new: Sequence[Candidate], around: Surroundings) -> list[str]:
     """Why `new` cannot be installed directly, a sentence each; empty when it can."""
-    together = {**around.packages, **{candidate.fields["Package"]: candidate.fields for candidate in new}}
-    return [
-        f"`{candidate.fields['Package']}` {reason}"
-        for candidate in new
-        for reason in (*_of_package(candidate, around), *_of_others(candidate, around, together))
-    ]
+    present = [fields for fields in around.packages.values() if fields["Status"].endswith(" installed")]
+    reasons = [(c.fields, reason) for c in new for reason in _of_package(c, around)]
+    reasons += _of_each_other([candidate.fields for candidate in new], present)
+    return [f"`{fields['Package']}` {reason}" for fields, reason in reasons]
 
 
 def _of_package(candidate: Candidate, around: Surroundings) -> Iterator[str]:
@@ -75,7 +77,7 @@ def _of_package(candidate: Candidate, around: Surroundings) -> Iterator[str]:
     if fields["Architecture"] not in (around.architecture, "all"):
         yield f"is of the architecture {fields['Architecture']}"
     if before := around.packages.get(fields["Package"]):
-        yield f"is there in version {before['Version']}"
+        yield f"is known to dpkg in version {before['Version']}"
     if flagged := [file for file in candidate.conffiles if file.flag not in ("", REMOVED)]:
         yield f"has a conffile with a flag, `{flagged[0].flag} {flagged[0].path}`"
     if existing := [file.path for file in candidate.conffiles if file.path in around.existing]:
@@ -86,19 +88,19 @@ def _of_package(candidate: Candidate, around: Surroundings) -> Iterator[str]:
         yield "sets owners with dpkg-statoverride beforehand"
 
 
-def _of_others(candidate: Candidate, around: Surroundings, together: Mapping[str, Fields]) -> Iterator[str]:
-    """What dpkg would have to remove, deconfigure, wait for or take files from."""
-    fields = candidate.fields
-    for clause in clauses(fields, "Pre-Depends", "Depends"):
-        if not any(meets(relation, other, virtual=True) for relation in clause for other in together.values()):
-            yield f"needs {' | '.join(relation.name for relation in clause)}"
-    for other in together.values():
-        if other is fields:
-            continue
-        if any(meets(relation, other, virtual=False) for relation in relations(fields, "Replaces")):
-            yield f"may take files of {other['Package']}"
-        there = other["Package"] in around.packages
-        if there and any(meets(relation, other, virtual=True) for relation in relations(fields, "Conflicts", "Breaks")):
-            yield f"cannot be beside {other['Package']}"
-        if there and any(meets(relation, fields, virtual=True) for relation in relations(other, "Conflicts", "Breaks")):
-            yield f"cannot be beside {other['Package']}"
+def _of_each_other(new: Sequence[Fields], present: Sequence[Fields]) -> Iterator[tuple[Fields, str]]:
+    """What dpkg would have to remove, deconfigure or take files from, and what is not there."""
+    everything, before, after = by_any_name([*present, *new]), by_any_name(present), by_any_name(new)
+    for fields in new:
+        for clause in clauses(fields, "Pre-Depends", "Depends"):
+            if not any(other for relation in clause for other in met_by(relation, everything)):
+                yield fields, f"needs {' | '.join(relation.name for relation in clause)}"
+        for relation in relations(fields, "Replaces"):
+            for other in met_by(relation, everything):
+                if other["Package"] == relation.name != fields["Package"]:
+                    yield fields, f"may take files of {other['Package']}"
+        for relation in relations(fields, "Conflicts", "Breaks"):
+            yield from ((fields, f"cannot be beside {other['Package']}") for other in met_by(relation, before))
+    for fields in present:
+        for relation in relations(fields, "Conflicts", "Breaks"):
+            yield from ((other, f"cannot be beside {fields['Package']}") for other in met_by(relation, after))

@@ -33,15 +33,16 @@ class InstallPackages(Action):
     def run(self, machine: Machine, root: Chroot) -> None:
         """Bring the packages into the root."""
         machine.progress(f"installing {len(self.debs) + len(self.local_debs)} packages")
-        done = self.direct and self.debs and self._install(machine, root)
+        done = self.direct and self._install(machine, root)
         if not done or self.local_debs:
             self._run_apt(root)
 
     def _install(self, machine: Machine, root: Chroot) -> bool:
         """Install `debs` without apt; False, and nothing is changed, when that cannot be done."""
-        there = install.there(root.path)
-        architecture = there["dpkg"]["Architecture"] if "dpkg" in there else ""
-        missing = (deb for deb in self.debs if there.get(deb.name, {}).get("Version") != deb.version)
+        known = install.known(root.path)
+        architecture = known["dpkg"]["Architecture"] if "dpkg" in known else ""
+        there = {(name, fields["Version"]) for name, fields in known.items() if fields["Status"].endswith(" installed")}
+        missing = (deb for deb in self.debs if (deb.name, deb.version) not in there)
         packages = install.read_packages(machine, missing)
         if reasons := install.refusals(root.path, packages, architecture):
             machine.note(f"apt installs these packages: {'; '.join(reasons)}")

@@ -38,7 +38,7 @@ class Rootfs:
     def configure(self, root: Path) -> None:
         """Our own configuration of dpkg and apt, and a file system table for whoever adds to it."""
         (root / _DPKG_CONFIGURATION).parent.mkdir(parents=True, exist_ok=True)
-        (root / _DPKG_CONFIGURATION).write_text("".join(f"{option}\n" for option in self.dpkg_options))
+        (root / _DPKG_CONFIGURATION).write_text("".join(f"{option}\n" for option in self.dpkg_options), "utf-8")
         (root / "etc/fstab").write_text("# Nothing but what lies in RAM.\n")
         (root / "etc/apt").mkdir(exist_ok=True)
-        (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in self.sources))
+        (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in self.sources), "utf-8")

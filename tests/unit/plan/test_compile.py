@@ -19,9 +19,11 @@ from imagebuilder.resolve.sources import published
 from imagebuilder.spec.settings import Settings
 from imagebuilder.spec.tree import TreeSpec
 from imagebuilder.steps.ansible import AnsibleRole
+from imagebuilder.steps.bootstrap import Bootstrap
 from imagebuilder.steps.clean import Clean
 from imagebuilder.steps.commands import RunCommands
 from imagebuilder.steps.files import CopyFiles
+from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.packages import InstallPackages
 from imagebuilder.steps.provision import Provision
 
@@ -158,6 +160,32 @@ def test_actions_have_a_fixed_order(tmp_path: Path) -> None:
     ]
     assert actions("x: provision")[-1].paths[-1] == "/mine"
     assert "/var/cache/apt/archives/*.deb" in actions("x: provision")[-1].paths
+
+
+@pytest.mark.parametrize(
+    ("setting", "direct"),
+    [
+        ("", True),
+        ("debootstrap_release: trixie", True),
+        ("debootstrap_release: sid", False),
+        ("{bootstrap: native, debootstrap_release: jammy}", True),
+        ("bootstrap: mmdebstrap", False),
+    ],
+)
+def test_one_setting_says_who_installs_packages(tmp_path: Path, setting: str, direct: bool) -> None:
+    steps = _named(_plan(tmp_path, {"group_vars/on_imagebuild": setting}))
+    assert isinstance(steps["base: bootstrap"].step, Bootstrap if direct else Mmdebstrap)
+    provision = steps["x: provision"].step
+    assert isinstance(provision, Provision)
+    assert isinstance(provision.actions[0], InstallPackages)
+    assert provision.actions[0].direct == direct
+
+
+def test_who_installs_packages_makes_another_step(tmp_path: Path) -> None:
+    ours, theirs = (
+        _ids(_plan(tmp_path, {"group_vars/on_imagebuild": f"bootstrap: {name}"})) for name in ("native", "mmdebstrap")
+    )
+    assert not set(ours.values()) & set(theirs.values())
 
 
 def test_trees_own_packages_are_installed_in_both_kinds(tmp_path: Path) -> None:

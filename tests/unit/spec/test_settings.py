@@ -100,6 +100,7 @@ WRONG: tuple[tuple[str, int, str], ...] = (
     ("snapshot: 20260101", 1, "`20260101` is no moment"),
     ("snapshot: 20261301T000000Z", 1, "`20261301T000000Z` is no moment"),
     ("debootstrap_arch: x86_64", 1, "'amd64' or 'arm64'"),
+    ("bootstrap: debootstrap", 1, "'native' or 'mmdebstrap'"),
     ("build_root_size: big", 1, "`build_root_size`: `big` does not match"),
     ("repository_lists: deb http://x y z", 1, "`repository_lists`: must be a list"),
     (
