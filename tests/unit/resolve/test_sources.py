@@ -133,3 +133,19 @@ def test_repository_lists_are_read_and_published() -> None:
     extra = ("deb [signed-by=/k] http://x/y z main",)
     sources = sources_for(Settings(repository_lists=extra), "")
     assert sources.lines[3:] == sources.published[3:] == extra
+
+
+KNOWN: tuple[tuple[str, str], ...] = (
+    ("deb http://near/debian/ bookworm-updates main", ""),
+    ("deb http://deb.debian.org/debian bookworm main", ""),
+    ("deb http://near/debian bookworm main contrib", f"deb [signed-by={KEY}] http://near/debian bookworm contrib"),
+    ("deb http://near/debian bookworm-backports main", "deb http://near/debian bookworm-backports main"),
+    ("deb [signed-by=/k] http://near/debian bookworm main", "deb [signed-by=/k] http://near/debian bookworm main"),
+    ("deb http://other/debian bookworm main", "deb http://other/debian bookworm main"),
+)
+
+
+@pytest.mark.parametrize(("line", "left"), KNOWN)
+def test_line_that_names_what_is_read_anyway_is_left_out(line: str, left: str) -> None:
+    sources = sources_for(Settings(repository_lists=(line,)), HOST)
+    assert sources.lines[3:] == sources.published[3:] == ((left,) if left else ())
