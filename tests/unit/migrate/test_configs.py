@@ -104,6 +104,29 @@ def test_own_variables_of_the_inventory_move_to_group_vars(tmp_path: Path) -> No
     assert "[overlay_build_chroot]\n/srv/o\n" in texts["hosts"]
 
 
+def test_variables_of_the_inventory_are_kept_where_there_are_no_group_vars(tmp_path: Path) -> None:
+    texts = _migrated(tmp_path, {"hosts": "[on_imagebuild:vars]\nown=2\n"}).texts
+    assert texts["group_vars/on_imagebuild"] == "# From the inventory.\nown: '2'\n"
+
+
+def test_role_of_an_image_may_have_the_name_of_an_old_wrappers_role(tmp_path: Path) -> None:
+    files = {
+        "all.yml": ALL.replace("roles/r", "roles/build_rootfs"),
+        "roles/build_rootfs/tasks/main.yml": "- command: a\n",
+    }
+    assert "roles/build_rootfs/tasks/main.yml" in _migrated(tmp_path, files).copies
+
+
+@pytest.mark.parametrize(("name", "left"), [("a", False), ("{{ item }}", True)])
+def test_file_of_which_nothing_is_left_stays_only_where_it_may_be_included(
+    tmp_path: Path, name: str, left: bool
+) -> None:
+    main = f"- include: '{name}.yml'\n  with_items: [a]\n- command: b\n"
+    texts = _migrated(tmp_path, {"roles/r/tasks/main.yml": main, "roles/r/tasks/a.yml": ROLE}).texts
+    assert ("roles/r/tasks/a.yml" in texts) is left
+    assert ("include_tasks" in texts["roles/r/tasks/main.yml"]) is left
+
+
 def test_wrappers_that_lay_beside_the_playbook_are_found_where_they_are_today(tmp_path: Path) -> None:
     files = {"all.yml": ALL.replace("common/", ""), "overlay_wrapper.yml": "- hosts: all\n"}
     assert "import_playbook: common/overlay_wrapper.yml\n" in _migrated(tmp_path, files).texts["all.yml"]
