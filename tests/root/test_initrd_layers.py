@@ -152,6 +152,21 @@ def test_squashfs_may_be_an_overlay(root: Path, tmp_path: Path) -> None:
     assert _stack(root, "cat etc/base") == (0, ["over"])
 
 
+def test_overlay_packed_by_hand_may_bring_its_own_rc_local(root: Path, tmp_path: Path) -> None:
+    """As people have made overlays since 2015: `find .` in no order, every folder named, hard links in it."""
+    by_hand = tmp_path / "by-hand"
+    (by_hand / "etc/folder").mkdir(parents=True)
+    (by_hand / "etc/rc.local").write_text("#!/bin/sh\necho by hand\n")
+    (by_hand / "etc/rc.local").chmod(0o755)
+    (by_hand / "etc/twin").hardlink_to(by_hand / "etc/rc.local")
+    (by_hand / "etc/folder/link").symlink_to("../rc.local")
+    pack = "find . | cpio --quiet -H newc -o | gzip"
+    archive = subprocess.run(pack, shell=True, cwd=by_hand, capture_output=True, check=True).stdout
+    _add(root, 1, pack=lambda _: archive)
+    script = "chmod +x etc/rc.local; etc/rc.local; sh etc/folder/link; cat etc/folder/inside; stat -c %h etc/twin"
+    assert _stack(root, script) == (0, ["by hand", "by hand", "etc/folder/inside", "2"])
+
+
 def _cut(archive: bytes) -> bytes:
     packed = gzip.compress(archive)
     return packed[: len(packed) - 9]

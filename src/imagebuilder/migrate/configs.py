@@ -81,6 +81,10 @@ def _into(block: dict[str, Any], image: ImageSpec, going: Going) -> Iterator[Cha
     if (name := _name(image, going)) and "name" not in block and name != image.document.path.stem:
         block["name"] = name
         yield Change(image.document.at(), f"the name `{image.name}`", f"`name: {name}`, as its artifact's")
+    base = base_name(going.shared.get("basefs_image_name")) if "basefs_image_name" in going.variables else None
+    if image.kind == "overlay" and base not in (None, "base"):
+        block.setdefault("base", base)
+        yield Change(image.document.at(), "the base of `basefs_image_name`", f"`base: {base}`")
     for key in LISTS:
         own = _items(given, image.kind, key, going.variables)
         if own and hasattr(image.keys, key):

@@ -21,7 +21,7 @@ def split(text: str, starts: Sequence[int]) -> Pieces:
     """Cut a text where its entries begin; `starts` are their lines, from 1."""
     lines = text.splitlines(keepends=True)
     cuts = [_with_comment(lines, start - 1) for start in starts]
-    ends = [*cuts[1:], len(lines)]
+    ends = [*cuts[1:], len(lines)] if cuts else []
     entries = tuple("".join(lines[cut:end]) for cut, end in zip(cuts, ends, strict=True))
     return Pieces("".join(lines[: cuts[0]] if cuts else lines), entries)
 

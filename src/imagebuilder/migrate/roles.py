@@ -37,11 +37,11 @@ def contexts(images: tuple[ImageSpec, ...]) -> Mapping[Path, Context]:
 
 def read_roles(tree: Path, known: Mapping[Path, Context]) -> Mapping[Path, OldRole]:
     """Every role of a tree but those that were part of the program."""
-    folders = sorted({path.parent for path in tree.glob("roles/**/tasks")})
+    folders = sorted({path.parent for path in tree.glob("roles/**/tasks")} | known.keys())
     return {
         folder: read_role(tree, folder, known.get(folder, ALONE))
         for folder in folders
-        if folder.name not in WRAPPERS_OWN
+        if folder in known or folder.name not in WRAPPERS_OWN
     }
 
 
@@ -54,18 +54,24 @@ def named(role: Path, read: OldRole) -> set[str]:
 
 def files(role: OldRole) -> Iterator[tuple[Path, str | None]]:
     """The files of a role that are written anew, each with its text; None for one that has nothing left."""
+    left = [task for file in role.files.values() for _, task in file.tasks]
+    any_file = "{{" in str([task.get("include_tasks") for task in left])
     for path, file in role.files.items():
         if not file.tasks and file.document.value:
-            yield path, None
+            yield path, "[]\n" if any_file else None
         elif list(file.document.value) != [task for _, task in file.tasks]:
             yield path, _text(path.read_text(encoding="utf-8"), file)
 
 
-def changes_of(tree: Path) -> Iterator[Change]:
-    """The roles that stay behind because they were part of the program."""
-    for path in sorted(tree.glob("roles/**/tasks")):
-        if path.parent.name in WRAPPERS_OWN:
-            yield Change(Location(path.parent), "a role of the old wrappers", "left out: the build does its work")
+def left_behind(tree: Path, read: Mapping[Path, OldRole]) -> frozenset[Path]:
+    """The roles that do not come along: those that were part of the program."""
+    return frozenset(path.parent for path in tree.glob("roles/**/tasks") if path.parent not in read)
+
+
+def changes_of(folders: frozenset[Path]) -> Iterator[Change]:
+    """What is told of them."""
+    for folder in sorted(folders):
+        yield Change(Location(folder), "a role of the old wrappers", "left out: the build does its work")
 
 
 def _text(text: str, file: TaskFile) -> str:

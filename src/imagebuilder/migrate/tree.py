@@ -36,6 +36,7 @@ class Migration:
 
 def migrate(old: Path) -> Migration:
     """Read an old tree. Raises SpecError for what has no modern form; writes nothing."""
+    old = old.resolve()
     return _Migrator(old, *_read(old)).migration()
 
 
@@ -71,7 +72,7 @@ class _Migrator:
         inventory = load_inventory(self.old / "hosts")
         going = self._going(read, inventory.variables)
         texts = {"hosts": playbooks.hosts(inventory), **dict(self._playbooks(read)), **dict(self._role_files(read))}
-        report = [*self.read_as, *roles.changes_of(self.old)]
+        report = [*self.read_as, *roles.changes_of(roles.left_behind(self.old, read))]
         report += playbooks.inventory_changes(inventory.variables, going, self.old / "hosts")
         for name, text, more in self._variables(going, inventory.variables, read):
             texts[name] = text
@@ -104,12 +105,12 @@ class _Migrator:
         """group_vars and config files: path, text, changes."""
         settings = self._settings()
         shared = {**inventory, **(settings.value or {})}
-        if settings.path.is_file():
-            going = configs.Going(names, shared)
-            text, changes = configs.group_vars(settings.path.read_text(encoding="utf-8"), settings, going)
-            more = {k: v for k, v in inventory.items() if k not in names and k not in (settings.value or {})}
-            tail = f"\n# From the inventory.\n{dumped(more)}" if more else ""
-            yield str(settings.path.relative_to(self.old)), text.rstrip("\n") + "\n" + tail, changes
+        old = settings.path.read_text(encoding="utf-8") if settings.path.is_file() else ""
+        text, changes = configs.group_vars(old, settings, configs.Going(names, shared))
+        more = {k: v for k, v in inventory.items() if k not in names and k not in (settings.value or {})}
+        tail = f"\n# From the inventory.\n{dumped(more)}" if more else ""
+        if text or tail:
+            yield str(settings.path.relative_to(self.old)), f"{text.rstrip()}\n{tail}".lstrip("\n"), changes
         for image in self.images:
             given = image.provisioner or image.needless_role
             going = configs.Going(names, shared, bool(given and read[given.role].empty))
@@ -136,7 +137,7 @@ class _Migrator:
     def _others(self, read: Mapping[Path, OldRole]) -> Iterator[tuple[str, Path]]:
         """What is copied as it is."""
         done = {folder for folder, role in read.items() if role.empty}
-        done |= {path.parent for path in self.old.glob("roles/**/tasks") if path.parent.name in roles.WRAPPERS_OWN}
+        done |= roles.left_behind(self.old, read)
         emptied = {path for role in read.values() for path, text in roles.files(role) if text is None}
         for path in sorted(self.old.rglob("*")):
             parts = path.relative_to(self.old).parts

@@ -69,7 +69,7 @@ class AnsibleRole(Action):
         context: Context = ALONE,
     ) -> AnsibleRole:
         """The role with all that it reads of the tree, and no more. Raises SpecError for what is too old."""
-        reads = role_reads(tree, role, {**dict.fromkeys(BUILD_ROOTS, ""), **variables}, context)
+        reads = role_reads(tree, role, {**variables, **dict.fromkeys(BUILD_ROOTS, "")}, context)
         return cls(role, reads.sources, reads.variables, overrides or {}, reads.translated, reads.facts)
 
     def run(self, machine: Machine, root: Chroot) -> None:

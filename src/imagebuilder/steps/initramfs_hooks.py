@@ -65,9 +65,10 @@ class HookedPrograms(Step):
                 machine.note(f"`/etc/initramfs-tools/scripts/{script}` is not run: {INSTEAD_OF_SCRIPTS}")
         for link in _LINKS:
             (output / link).unlink()
-        self._add_modules(machine, names, kernel / MODULES / self.release, output)
+        self.add_modules(machine, names, kernel / MODULES / self.release, output)
 
-    def _add_modules(self, machine: Machine, names: Iterable[str], source: Path, output: Path) -> None:
+    def add_modules(self, machine: Machine, names: Iterable[str], source: Path, output: Path) -> None:
+        """Copy modules of the kernel below `source` by their names, old ones too, with all that they depend on."""
         files = modules.module_files(source)
         builtin = modules.module_names((source / "modules.builtin").read_text())
         wanted = {modules.canonical(_ALIASES.get(name, name)) for name in names}

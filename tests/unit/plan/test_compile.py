@@ -332,3 +332,21 @@ def test_dest_that_ends_in_a_slash_is_the_folder_that_a_file_goes_into(
     copies = step.actions[0]
     assert isinstance(copies, CopyFiles)
     assert copies.files[0].dest == expected
+
+
+HOOK = {"roles/r/tasks/main.yml": "- copy: {src: hook, dest: /etc/initramfs-tools/hooks/}", "roles/r/files/hook": "h"}
+
+
+def test_role_that_feeds_initramfs_tools_works_on_a_build_root(tmp_path: Path) -> None:
+    config = "provisioner: roles/r\nimage: {include_packages: [less]}"
+    plan = _plan(tmp_path, {"all.yml": INITRD, "vars/initrd.yml": config, **HOOK})
+    assert _below(plan, "initrd: role in the build root") == ["initrd: build root"]
+    assert _below(plan, "initrd: hooks") == ["initrd: build root", "initrd: role in the build root"]
+    assert _below(plan, "initrd: pack") == ["initrd: modules", "initrd: programs", "initrd: hooks"]
+    assert "initrd: provision" not in _named(plan)
+
+
+def test_role_of_today_works_on_the_initrd_itself(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, {"all.yml": INITRD, "vars/initrd.yml": "provisioner: roles/r", **ROLE})
+    assert "initrd: build root" not in _named(plan)
+    assert _below(plan, "initrd: pack") == ["initrd: modules", "initrd: programs", "initrd: provision"]

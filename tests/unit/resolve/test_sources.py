@@ -169,3 +169,19 @@ def test_snapshot_may_have_run_out_and_is_signed_all_the_same() -> None:
     assert all(f"[signed-by={KEY} check-valid-until=no]" in line for line in sources.lines[:3])
     assert sources.lines[3:] == ("deb http://x/y z main",)
     assert (sources.is_snapshot, sources.from_host) == (True, False)
+
+
+KNOWN: tuple[tuple[str, str], ...] = (
+    ("deb http://near/debian/ bookworm-updates main", ""),
+    ("deb http://deb.debian.org/debian bookworm main", ""),
+    ("deb http://near/debian bookworm main contrib", f"deb [signed-by={KEY}] http://near/debian bookworm contrib"),
+    ("deb http://near/debian bookworm-backports main", "deb http://near/debian bookworm-backports main"),
+    ("deb [signed-by=/k] http://near/debian bookworm main", "deb [signed-by=/k] http://near/debian bookworm main"),
+    ("deb http://other/debian bookworm main", "deb http://other/debian bookworm main"),
+)
+
+
+@pytest.mark.parametrize(("line", "left"), KNOWN)
+def test_line_that_names_what_is_read_anyway_is_left_out(line: str, left: str) -> None:
+    sources = sources_for(Settings(repository_lists=(line,)), HOST)
+    assert sources.lines[3:] == ((left,) if left else ())

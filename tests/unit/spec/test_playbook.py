@@ -9,7 +9,7 @@ import pytest
 
 from image_tree import write_tree
 from imagebuilder.errors import SpecError
-from imagebuilder.spec.playbook import Entry, load_playbook
+from imagebuilder.spec.playbook import Entry, load_playbook, old_entries
 
 X = "vars/x.yml"
 FORMS: tuple[str, ...] = (
@@ -106,3 +106,20 @@ def test_playbooks_that_import_each_other_are_refused(tmp_path: Path) -> None:
 def test_playbook_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"all\.yml: this file does not exist"):
         load_playbook(tmp_path / "all.yml")
+
+
+def test_playbook_of_a_boot_loader_is_passed_over_and_told(tmp_path: Path) -> None:
+    text = f"{FORMS[2]}\n- include: common/ipxe_builder.yml\n  vars: [config_file: vars/ipxe.yml]\n"
+    assert _entries(tmp_path, text) == [("overlay", X, None, {})]
+    assert [(change.location.line, change.old) for change in old_entries(tmp_path / "all.yml")] == [
+        (1, "`include:` of playbooks"),
+        (2, "a list of `vars:`"),
+        (4, "`include:` of playbooks"),
+        (4, "`ipxe_builder.yml`"),
+        (5, "a list of `vars:`"),
+    ]
+
+
+def test_entry_of_today_is_not_told(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"all.yml": FORMS[0]})
+    assert old_entries(tmp_path / "all.yml") == ()

@@ -186,3 +186,37 @@ def test_change_of_what_the_role_reads_is_another_identity(
 def test_another_ansible_is_another_identity(tmp_path: Path) -> None:
     role = AnsibleRole.of(_tree(tmp_path), ROLE, {})
     assert identity(role) != identity(dataclasses.replace(role, ansible_core="2.99.0"))
+
+
+def test_files_of_2015_are_shown_translated_and_all_others_as_they_are(
+    tmp_path: Path, machine: RecordedMachine, root: RecordedChroot
+) -> None:
+    files = {f"{ROLE}/tasks/main.yml": "---\n- command: a\n  sudo: yes\n", f"{ROLE}/files/deep/x": "1"}
+    tree = _tree(tmp_path / "tree", **files)
+    _run(AnsibleRole.of(tree, ROLE, {}), machine, root)
+    shown = tmp_path / "scratch/play" / ROLE
+    assert (shown / "tasks/main.yml").read_text() == '\n- {"command": "a", "become": true}\n'
+    assert (shown / "files/deep/x").readlink() == tree / ROLE / "files/deep/x"
+    assert (tree / ROLE / "tasks/main.yml").read_text() == files[f"{ROLE}/tasks/main.yml"]
+
+
+def test_failure_in_a_translated_file_is_told_where_the_user_wrote_it(tmp_path: Path, root: RecordedChroot) -> None:
+    tree = _tree(tmp_path / "tree", **{f"{ROLE}/tasks/main.yml": "- command: a\n  sudo: yes\n"})
+    where = f"{tmp_path}/scratch/play/{ROLE}/tasks/main.yml:1:3"
+    end = {"event": "end", "task": "x : One", "where": where, "status": "failed", "seconds": 1, "message": "no"}
+    machine = RecordedMachine(tmp_path / "scratch", [end], failure="noise")
+    with pytest.raises(ImagebuilderError) as caught:
+        _run(AnsibleRole.of(tree, ROLE, {}), machine, root)
+    assert caught.value.message == f"{tree}/{ROLE}/tasks/main.yml:1: the task `x : One` failed: no"
+
+
+def test_old_names_of_the_build_root_name_the_one_that_the_role_works_on(
+    tmp_path: Path, machine: RecordedMachine, root: RecordedChroot
+) -> None:
+    tree = _tree(
+        tmp_path / "tree", **{f"{ROLE}/tasks/main.yml": "- local_action: command ls {{ overlayfs_build_root }}"}
+    )
+    role = AnsibleRole.of(tree, ROLE, {"overlayfs_build_root": "/tmp/old/root"})
+    _run(role, machine, root)
+    assert _read(tmp_path / "scratch/play/variables.json") == {"overlayfs_build_root": str(root.path)}
+    assert identity(role) == identity(AnsibleRole.of(tree, ROLE, {}))

@@ -179,6 +179,7 @@ class _Reader:
 
 
 def _imported(path: Path, task: Task) -> Path | None:
-    """The file of the same role that a task imports."""
-    name = task.get("import_tasks")
+    """The file of the same role that a task imports or includes."""
+    name = task.get("import_tasks", task.get("include_tasks"))
+    name = name.get("file") if isinstance(name, dict) else name
     return path.parent / name if isinstance(name, str) else None

@@ -12,6 +12,9 @@ from image_tree import BASE, OVERLAY, read_tree
 from imagebuilder.errors import SpecError
 from imagebuilder.spec.config import BaseKeys, OverlayKeys
 from imagebuilder.spec.inventory import Kind
+from imagebuilder.spec.legacy.keys import base_below
+from imagebuilder.spec.template import Renderer
+from imagebuilder.spec.tree import TreeSpec
 
 INITRD = "- include: common/initrd_wrapper.yml\n  vars: [config_file: vars/initrd.yml]\n"
 PLAYBOOKS: dict[Kind, tuple[str, str]] = {
@@ -145,3 +148,111 @@ def test_tree_of_2015_reads_as_it_did(tmp_path: Path) -> None:
     assert overlay.artifact_name == "discovery.overlay.cpio.gz"
     assert isinstance(overlay.keys, OverlayKeys)
     assert overlay.keys.base == ("basefs",)
+
+
+def _tree(root: Path, config: str, **files: str) -> TreeSpec:
+    return read_tree(root, {"all.yml": BASE + OVERLAY, "vars/base.yml": "image: {}", "vars/x.yml": config, **files})
+
+
+def test_base_of_2015_gets_what_such_a_base_had_by_itself_and_what_the_agent_needs(tmp_path: Path) -> None:
+    image = _image(tmp_path, "base", "", **{"vars/base.yml": "basefs_package_manifest: [kmod, less, jq]"})
+    assert [str(package) for package in image.keys.packages] == [
+        *("kmod", "less", "jq", "systemd-sysv", "udev", "iproute2", "curl"),
+    ]
+    assert [change.location.line for change in image.changes] == [1]
+
+
+def test_overlays_manifest_is_installed_before_its_role(tmp_path: Path) -> None:
+    tree = _tree(tmp_path, "image: {}\nx_overlay_package_manifest: [{package: lshw, version: 1}]\n")
+    keys = tree.images[1].keys
+    assert isinstance(keys, OverlayKeys)
+    assert [str(package) for package in keys.packages] == ["lshw=1"]
+
+
+def test_pattern_in_group_vars_belongs_to_no_image(tmp_path: Path) -> None:
+    tree = _tree(tmp_path, "image: {}", **{"group_vars/on_imagebuild": "x_package_manifest: [lshw]"})
+    assert isinstance(tree.images[1].keys, OverlayKeys)
+    assert tree.images[1].keys.packages == ()
+
+
+@pytest.mark.parametrize("place", ["files", "common/files", "roles/r/files"])
+def test_vendors_package_is_found_where_a_role_copied_it_from(tmp_path: Path, place: str) -> None:
+    tree = _tree(tmp_path, "raid_storcli_package: a.deb", **{f"{place}/a.deb": ""})
+    keys = tree.images[1].keys
+    assert isinstance(keys, OverlayKeys)
+    assert keys.debs == (f"{place}/a.deb",)
+
+
+def test_vendors_package_that_is_nowhere_is_asked_of_its_vendor(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"the file `files/a\.deb` is missing") as caught:
+        _tree(tmp_path, "raid_storcli_package: a.deb")
+    assert "Broadcom, StorCLI" in (caught.value.hint or "")
+
+
+SETTINGS: tuple[tuple[str, str, str | None], ...] = (
+    ("ubuntu_kernel_version: 3.16.0-25-generic", "linux-image-3.16.0-25-generic", None),
+    ("ubuntu_kernel_version: 3.16\nkernel_package: linux-image-x", "linux-image-x", None),
+    ("debootstrap_apt_server: http://cache:3142/ubuntu", "linux-image-amd64", "cache:3142"),
+    ("debootstrap_apt_server: http://a/b\napt_server: c", "linux-image-amd64", "c"),
+)
+
+
+@pytest.mark.parametrize(("text", "kernel", "server"), SETTINGS)
+def test_old_settings_speak_where_those_of_today_do_not(
+    tmp_path: Path, text: str, kernel: str, server: str | None
+) -> None:
+    settings = _tree(tmp_path, "image: {}", **{"group_vars/on_imagebuild": text}).settings
+    assert (settings.kernel_package, settings.apt_server) == (kernel, server)
+
+
+def test_wrong_old_setting_points_at_its_line(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        _tree(tmp_path, "image: {}", **{"group_vars/on_imagebuild": "a: 1\ndebootstrap_apt_server: ' /'\n"})
+    assert caught.value.location.line == 2
+
+
+BELOW: tuple[tuple[str, str | None], ...] = (
+    ("basefs_image_name: a.img", "a.img"),
+    ("squashfs_image_path: '/builds/{{ b }}.img'\nb: c", "c.img"),
+    ("squashfs_image_path: /builds/b.img\nbasefs_image_name: a.img", "a.img"),
+    ("", None),
+)
+
+
+@pytest.mark.parametrize(("text", "expected"), BELOW)
+def test_base_below_an_overlay_is_found_by_its_old_names(tmp_path: Path, text: str, expected: str | None) -> None:
+    image = _tree(tmp_path, f"image: {{}}\n{text}").images[1]
+    assert base_below(image.variables, Renderer(image.variables), image.document) == expected
+
+
+def test_each_variable_without_a_meaning_is_named_once_where_it_stands(tmp_path: Path) -> None:
+    tree = _tree(
+        tmp_path,
+        "image: {}\nbasefs_exclude_packages: a\nbuild_root_size: 300m\nown: 1\n",
+        **{
+            "hosts": "[on_imagebuild:vars]\noverlayfs_work_dir=/w\nown=2\n",
+            "group_vars/on_imagebuild": "own: 3\nansible_dependencies: python\n",
+        },
+    )
+    assert [(change.location.file.name, change.location.line, change.old) for change in tree.changes] == [
+        ("hosts", 0, "`overlayfs_work_dir`"),
+        ("on_imagebuild", 2, "`ansible_dependencies`"),
+        ("x.yml", 2, "`basefs_exclude_packages`"),
+        ("x.yml", 3, "`build_root_size`"),
+    ]
+
+
+def test_role_that_the_build_does_all_of_is_no_provisioner(tmp_path: Path) -> None:
+    role = '- apt: name="{{ item.package }}={{ item.version }}"\n  with_items: x_package_manifest\n'
+    config = "provisioner: roles/r\nx_package_manifest: [{package: lshw, version: 1}]\n"
+    image = _tree(tmp_path, config, **{"roles/r/tasks/main.yml": role}).images[1]
+    assert image.provisioner is None
+    assert image.needless_role is not None
+
+
+def test_role_sees_repository_lists_as_they_are_written(tmp_path: Path) -> None:
+    line = "deb http://a/b c main"
+    text = f"repository_lists:\n  - {{dest: /x, line: {line}}}\n"
+    tree = _tree(tmp_path, "image: {}", **{"group_vars/on_imagebuild": text})
+    assert tree.settings.repository_lists == (line,)
+    assert tree.images[1].variables["repository_lists"] == [{"dest": "/x", "line": line}]
