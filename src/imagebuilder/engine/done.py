@@ -11,13 +11,13 @@ from imagebuilder.engine.artifacts import show_artifacts
 from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.manifests import put_manifests
 from imagebuilder.engine.outlook import Forecast, history_of
+from imagebuilder.engine.sbom import attach_sboms
 from imagebuilder.events import Report
 from imagebuilder.plan.compile import compile_plan
 from imagebuilder.plan.lock import resolution_of
-from imagebuilder.plan.model import Artifact, Plan
+from imagebuilder.plan.model import Plan
 from imagebuilder.resolve.lock import Lock
 from imagebuilder.spec.tree import TreeSpec
-from imagebuilder.store.layout import Blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,10 @@ def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Rep
 
 def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
     """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
-    blobs: dict[Artifact, Blob] = {}
-    for artifact in plan.artifacts:
-        record = cache.find(plan.step(artifact.step))
-        assert record is not None
-        blobs[artifact] = Blob(record.sha256, record.size)
-    put_manifests(plan, blobs, cache.layout)
+    blobs = {artifact: cache.blob(plan.step(artifact.step)) for artifact in plan.artifacts}
+    manifests = put_manifests(plan, blobs, cache.layout)
+    lists = {artifact.name: cache.blob(plan.step(artifact.packages)) for artifact in plan.artifacts}
+    attach_sboms(cache.layout, manifests.values(), lists)
     show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
     for step in plan.steps:
         cache.note_latest(tree.root, step)

@@ -23,7 +23,7 @@ def _plan(base: str = "a", extra: str = "b", epoch: int = 5) -> Plan:
     upper = builder.add(NAMES[2], Provision((RunCommands((extra,)),)), lower=(root,))
     packed = builder.add(NAMES[3], Squashfs(epoch, level=9), lower=(upper,))
     for step in (squashed, packed):
-        builder.yields(Artifact(step, step, step, "a/type"))
+        builder.yields(Artifact(step, step, step, "a/type", step))
     return builder.plan()
 
 
@@ -109,6 +109,6 @@ def test_input_less_is_a_reason_too() -> None:
         more.add(name, Squashfs(epoch))
     more.add("c", Squashfs(3), lower=(a, b))
     c = builder.add("c", Squashfs(3), lower=(b,))
-    builder.yields(Artifact("c", "c", c, "a/type"))
+    builder.yields(Artifact("c", "c", c, "a/type", c))
     outlook = explain(builder.plan(), _history(more.plan()), 1)
     assert _reasons(outlook) == {"c": ("it reads fewer steps, or in another order",)}
