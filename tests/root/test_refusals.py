@@ -107,7 +107,7 @@ def test_all_packages_and_versions_that_cannot_be_had_are_named_at_once(mirror: 
     assert "vars/base.yml:4: `dash` has no version `99`; the mirror has 0.5.12" in said[2]
     assert said[3].endswith("vars/extra.yml:3: `sandwich` has no version `3.0`; the mirror has 2.0, 1.0")
     assert said[4].endswith("vars/extra.yml:5: there is no package `frobnicate`")
-    assert said[5] == "hint: nothing was built; mend the names and versions above"
+    assert said[5].startswith("hint: nothing was built; mend the names and versions above, or ")
 
 
 def test_packages_that_exclude_each_other(mirror: Mirror, tmp_path: Path) -> None:
