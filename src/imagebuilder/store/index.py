@@ -67,6 +67,11 @@ class Index:
         names = {known: blob for known, blob in self.names.items() if known != name}
         return replace(self, names=names, past=tuple(former for former in self.past if former.name != name))
 
+    def with_foreign(self, entry: dict[str, Any]) -> Index:
+        """The index with an entry that has no name of ours."""
+        known = any(old.get("digest") == entry["digest"] for old in self.foreign)
+        return self if known else replace(self, foreign=(*self.foreign, entry))
+
     def to_json(self) -> str:
         """The OCI image index."""
         entries = [_entry(blob, {_REF: name}) for name, blob in sorted(self.names.items())]

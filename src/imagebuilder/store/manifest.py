@@ -13,6 +13,8 @@ Source: github.com/opencontainers/image-spec, manifest.md (guidelines for artifa
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +36,8 @@ EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 TITLE = "org.opencontainers.image.title"
 _CREATED = "org.opencontainers.image.created"
+# Titles become names in an artifact folder, whoever wrote the manifest.
+_FILE_NAME = re.compile(r"[^./\x00-\x1f][^/\x00-\x1f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +70,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The OCI image manifest."""
-        value = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "artifactType": ARTIFACT_TYPE,
-            "config": descriptor(EMPTY_TYPE, empty_blob()),
-            "layers": [
-                {**descriptor(layer.media_type, layer.blob), "annotations": {TITLE: layer.title}}
-                for layer in self.layers
-            ],
-            "annotations": {_CREATED: self.created},
-        }
-        return json.dumps(value, indent=2).encode()
+        return manifest_bytes(ARTIFACT_TYPE, self.layers, {_CREATED: self.created})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
@@ -86,12 +79,44 @@ class Manifest:
             value = json.loads(data)
             if value.get("artifactType") != ARTIFACT_TYPE:
                 raise ImagebuilderError(f"this manifest is of the type {value.get('artifactType')}, no image of ours")
-            layers = tuple(
-                Layer(layer["mediaType"], layer["annotations"][TITLE], blob_of(layer)) for layer in value["layers"]
-            )
+            layers = layers_of(value)
+            if strange := [layer.title for layer in layers if not _FILE_NAME.fullmatch(layer.title)]:
+                raise ImagebuilderError(f"this manifest has a layer with a title that is no file name: `{strange[0]}`")
             return cls(layers, value["annotations"][_CREATED])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ImagebuilderError(f"this is no OCI image manifest: {error!r}") from None
+
+
+def manifest_bytes(
+    artifact_type: str,
+    layers: Iterable[Layer],
+    annotations: Mapping[str, str] | None = None,
+    subject: Blob | None = None,
+) -> bytes:
+    """An OCI image manifest of an artifact; `subject` is the manifest that it is about."""
+    value = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": artifact_type,
+        "config": descriptor(EMPTY_TYPE, empty_blob()),
+        "layers": [
+            {**descriptor(layer.media_type, layer.blob), "annotations": {TITLE: layer.title}} for layer in layers
+        ],
+        **({"subject": descriptor(MANIFEST_TYPE, subject)} if subject else {}),
+        **({"annotations": dict(annotations)} if annotations else {}),
+    }
+    return json.dumps(value, indent=2).encode()
+
+
+def layers_of(value: Mapping[str, Any]) -> tuple[Layer, ...]:
+    """The layers of any image manifest; one without a title has "".
+
+    Raises KeyError, TypeError or ValueError for what is no manifest.
+    """
+    return tuple(
+        Layer(layer["mediaType"], layer.get("annotations", {}).get(TITLE, ""), blob_of(layer))
+        for layer in value["layers"]
+    )
 
 
 def empty_blob() -> Blob:

@@ -1,0 +1,61 @@
+"""Documents about a manifest (lists of packages, signatures): manifests of their own that name it as their subject.
+
+    artifactType   what the documents are
+    config         the empty one
+    layers         the documents, each with its media type and its file name
+    subject        the manifest that they are about
+
+They stand in index.json without a name, as other programs' do.
+
+Source: github.com/opencontainers/image-spec, manifest.md (`subject`) and distribution-spec (referrers).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagebuilder.store.index import Index, change_index, read_index
+from imagebuilder.store.layout import Blob, Layout
+from imagebuilder.store.manifest import EMPTY, MANIFEST_TYPE, Layer, blob_of, descriptor, layers_of, manifest_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """Documents of one type; `manifest` is the blob that lists them."""
+
+    artifact_type: str
+    manifest: Blob
+    files: tuple[Layer, ...]
+
+
+def attach(layout: Layout, subject: Blob, artifact_type: str, files: Sequence[Layer]) -> Blob:
+    """Say that `files`, whose blobs are in the store, are about the manifest `subject`; returns their manifest.
+
+    To be called while the store is in use (`Layout.used`). The same files twice are there once.
+    """
+    layout.put(EMPTY)
+    manifest = layout.put(manifest_bytes(artifact_type, files, subject=subject))
+    entry = {**descriptor(MANIFEST_TYPE, manifest), "artifactType": artifact_type}
+    change_index(layout, lambda index: index.with_foreign(entry))
+    return manifest
+
+
+def referrers(layout: Layout, subject: Blob) -> tuple[Referrer, ...]:
+    """All that is attached to a manifest, whoever did it, in the order in which it came."""
+    return tuple(referrer for about, referrer in all_referrers(layout, read_index(layout)) if about == subject)
+
+
+def all_referrers(layout: Layout, index: Index) -> Iterator[tuple[Blob, Referrer]]:
+    """Every manifest of the index that is about another one, after the one that it is about.
+
+    Raises ImagebuilderError for a damaged one.
+    """
+    for entry in index.foreign:
+        if entry.get("mediaType") == MANIFEST_TYPE:
+            manifest = blob_of(entry)
+            value: dict[str, Any] = json.loads(layout.read(manifest.sha256))
+            if subject := value.get("subject"):
+                yield blob_of(subject), Referrer(value.get("artifactType", ""), manifest, layers_of(value))
