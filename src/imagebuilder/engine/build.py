@@ -60,9 +60,9 @@ def build(tree: TreeSpec, options: Options, report: Report) -> None:
     sources = sources_for(tree.settings, host_targets(), host_date_options())
     apt = Apt(sources, tree.settings.debootstrap_arch, options.cache.folder)
     with ExitStack() as stack:
+        stack.enter_context(options.cache.used())
         resolution = _fetch(tree, apt, options, report, stack)
         plan = compile_plan(tree, resolution)
-        stack.enter_context(options.cache.layout.used())
         options.cache.layout.prepare()
         steps = plan.to_do(lambda step: options.cache.find(step) is not None)
         if steps:
