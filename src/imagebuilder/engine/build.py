@@ -57,13 +57,13 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
     if tree.changes:
         report(Note("", "`imagebuilder migrate OLD NEW` writes a tree in today's form, and says all that it changes"))
     with ExitStack() as stack:
+        stack.enter_context(options.cache.used())
         packages = Packages(tree.settings, options.cache.folder, report, stack)
         if lock:
             resolution = resolution_of(lock, tree, options.epoch)
         else:
             tree, resolution = _resolved(tree, packages, options, report)
         plan = compile_plan(tree, resolution)
-        stack.enter_context(options.cache.layout.used())
         options.cache.layout.prepare()
         forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
         forecast.begin()

@@ -3,6 +3,7 @@
 CACHE/store/       the OCI image layout, with what steps made blobs (store/layout.py, store/actions.py)
 CACHE/trees/       folders (store/trees.py)
 CACHE/locks/ID     held by the build that does the step
+CACHE/in-use       held, shared, by builds; alone by whoever removes folders and packages
 CACHE/latest/      by tree and step name the id of the last one done: what `plan` compares with
 CACHE/failed/      what failed steps left (engine/failed.py)
 CACHE/profiles/    what builds spent their time on (engine/profile.py)
@@ -19,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from imagebuilder import digest
+from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host import files
 from imagebuilder.host.kernel import is_root_of_the_machine
 from imagebuilder.plan.model import PlannedStep
@@ -80,6 +82,19 @@ class Cache:
         return Blob(record.sha256, record.size)
 
     @contextmanager
+    def used(self) -> Iterator[None]:
+        """Nobody removes anything during the block, from the cache or from its store."""
+        with files.locked(self.folder / "in-use", shared=True), self.layout.used():
+            yield
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """Nobody builds during the block. Raises ImagebuilderError when somebody does already."""
+        busy = ImagebuilderError(f"somebody builds with {self.folder}", hint="try again when the build has ended")
+        with files.locked_at_once(self.folder / "in-use", busy), self.layout.emptied():
+            yield
+
+    @contextmanager
     def rooms(self) -> Iterator[Rooms]:
         """Room for a build's unfinished outputs."""
         with self.layout.incoming() as blobs, self.trees.work() as trees:
@@ -122,6 +137,19 @@ class Cache:
         others = own.parent.parent.glob(f"*/{own.name}")
         paths = [own] if own.exists() else sorted(others, key=lambda path: path.stat().st_mtime)
         return paths[-1].read_text() if paths else None
+
+    def lock_files(self) -> list[Path]:
+        """The lock of every step that was ever done here."""
+        return list((self.folder / "locks").glob("*"))
+
+    def latest_files(self) -> list[Path]:
+        """What `note_latest` has written, for all image trees."""
+        return list((self.folder / "latest").glob("*/*"))
+
+    def package_files(self) -> list[Path]:
+        """The packages that were ever downloaded, and what downloads did not finish."""
+        archives = self.folder / "archives"
+        return [path for path in (*archives.glob("*.deb*"), *archives.glob("partial/*")) if path.is_file()]
 
     def _latest(self, tree: Path, name: str) -> Path:
         return self.folder / "latest" / digest.of_bytes(bytes(tree))[:16] / quote(name, safe=" ")

@@ -43,7 +43,7 @@ def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Rep
     forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
     if forecast.todo:
         return False
-    with options.cache.layout.used():
+    with options.cache.used():
         forecast.begin()
         publish(plan, tree, options.cache, report)
     return True

@@ -10,15 +10,15 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from imagebuilder.errors import CommandError
+from imagebuilder.errors import CommandError, ImagebuilderError
 from imagebuilder.host import clock
 from imagebuilder.host.command import Command, run
 
-_WAITING = ".{}.new"
+_SUFFIX = ".new"
 _FICLONE = 0x40049409  # linux/fs.h
 _FRESH_SECONDS = 3600
 
@@ -30,8 +30,24 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[N
     Raises BlockingIOError when it cannot be had at once and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    # NFS wants a shared lock on what can be read and another one on what can be written; who may
+    # only read can hold a shared one.
+    lock = os.open(path, (os.O_RDONLY if shared else os.O_RDWR) | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def locked_at_once(path: Path, busy: ImagebuilderError) -> Iterator[None]:
+    """Hold a lock on `path`, or raise `busy` when others do."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, wait=False))
+        except BlockingIOError:
+            raise busy from None
         yield
 
 
@@ -44,20 +60,33 @@ def workroom(parent: Path) -> Iterator[Path]:
     held tells that nobody lives there.
     """
     with locked(parent / "lock"):
-        for left in parent.glob("*/lock"):
-            with suppress(BlockingIOError, CommandError), locked(left, wait=False):
-                remove_tree(left.parent)
+        for room in filter(Path.is_dir, list(parent.iterdir())):
+            if _is_abandoned(room):
+                _remove_room(room)
         room = Path(tempfile.mkdtemp(dir=parent))
         room.chmod(0o755)
-        (room / "lock").touch()
-        lock = os.open(room / "lock", os.O_RDWR)
+        lock = os.open(room / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         yield room
     finally:
-        with suppress(CommandError):
-            remove_tree(room)
+        # NFS keeps an open file, and with it its folder: the lock goes first.
         os.close(lock)
+        _remove_room(room)
+
+
+def _is_abandoned(room: Path) -> bool:
+    """Whether nobody lives in a room; nobody moves into one that is there already."""
+    try:
+        with locked(room / "lock", wait=False):
+            return True
+    except BlockingIOError:
+        return False
+
+
+def _remove_room(room: Path) -> None:
+    with suppress(CommandError):
+        remove_tree(room)
 
 
 @contextmanager
@@ -125,7 +154,7 @@ def link(source: Path, target: Path) -> None:
 
     A copy that shares its blocks, else a hard link, else, on another file system, a true copy.
     """
-    waiting = target.with_name(_WAITING.format(target.name))
+    waiting = target.with_name(f".{target.name}{_SUFFIX}")
     waiting.unlink(missing_ok=True)
     with source.open("rb") as reader, waiting.open("xb") as writer:
         try:
@@ -145,23 +174,24 @@ def link(source: Path, target: Path) -> None:
 
 
 def _publish(reader: IO[bytes], target: Path, mode: int) -> None:
-    """The copy has no name until it is whole and on disk (O_TMPFILE); then a rename replaces `target`."""
+    """The copy has a name of its own until it is whole and on disk; then a rename replaces `target`.
+
+    A file without a name (O_TMPFILE) would leave less behind when we are killed, but NFS and FUSE have none.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    waiting = _WAITING.format(target.name)
+    handle, waiting = tempfile.mkstemp(_SUFFIX, f".{target.name}.", target.parent)
     try:
-        with os.fdopen(os.open(target.parent, os.O_TMPFILE | os.O_RDWR, 0o644), "wb") as writer:
+        with os.fdopen(handle, "wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
             writer.flush()
             os.fchmod(writer.fileno(), mode)
             os.fsync(writer.fileno())
-            target.with_name(waiting).unlink(missing_ok=True)
-            # src_dir_fd makes Python call linkat with AT_SYMLINK_FOLLOW, which /proc/self/fd needs.
-            os.link(f"/proc/self/fd/{writer.fileno()}", waiting, src_dir_fd=folder, dst_dir_fd=folder)
-        os.rename(waiting, target.name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        os.rename(waiting, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(waiting)
+        raise
+    _sync_folder(target.parent)
 
 
 def _sync_folder(path: Path) -> None:
@@ -172,12 +202,14 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what `publish` leaves in `folder` when it is killed just before its rename.
+def unfinished(folder: Path) -> list[Path]:
+    """What publishing leaves in `folder` when it is killed before its rename, and what others publish there now."""
+    return list(folder.glob(f".*{_SUFFIX}"))
 
-    Nobody else may publish there meanwhile.
-    """
-    for path in folder.glob(_WAITING.format("*")):
+
+def sweep(folder: Path) -> None:
+    """Remove what is unfinished in `folder`, where nobody else publishes meanwhile."""
+    for path in unfinished(folder):
         path.unlink(missing_ok=True)
 
 

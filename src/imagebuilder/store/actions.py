@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from imagebuilder.host import files
 from imagebuilder.store.layout import Layout
@@ -32,10 +32,14 @@ class Actions:
 
     def all(self) -> Iterator[tuple[str, Record]]:
         """Every step that can be read, with its id."""
-        names = sorted(os.listdir(self._folder)) if self._folder.is_dir() else []
-        for name in names:
-            if record := self._read(name):
-                yield name, record
+        for path in self.files():
+            if record := self._read(path.name):
+                yield path.name, record
+
+    def files(self) -> list[Path]:
+        """Every record as a file, named by its step's id; some may be no records."""
+        found = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        return [path for path in found if not path.name.startswith(".")]
 
     def _read(self, step_id: str) -> Record | None:
         try:

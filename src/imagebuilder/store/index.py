@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagebuilder.errors import UserError
+from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.host import files
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import ARTIFACT_TYPE, MANIFEST_TYPE, blob_of, descriptor
@@ -67,10 +69,26 @@ class Index:
         names = {known: blob for known, blob in self.names.items() if known != name}
         return replace(self, names=names, past=tuple(former for former in self.past if former.name != name))
 
+    def with_past(self, keep: int) -> Index:
+        """The index with the last `keep` manifests that each name stood for before."""
+        kept: list[Former] = []
+        met: Counter[str] = Counter()
+        for former in reversed(self.past):
+            met[former.name] += 1
+            if met[former.name] <= keep:
+                kept.insert(0, former)
+        return replace(self, past=tuple(kept))
+
     def with_foreign(self, entry: dict[str, Any]) -> Index:
         """The index with an entry that has no name of ours."""
         known = any(old.get("digest") == entry["digest"] for old in self.foreign)
         return self if known else replace(self, foreign=(*self.foreign, entry))
+
+    def foreign_blobs(self) -> Iterator[tuple[dict[str, Any], Blob]]:
+        """The entries of others, each with its content; not what is named by another digest than sha256."""
+        for entry in self.foreign:
+            with suppress(ValueError):
+                yield entry, blob_of(entry)
 
     def to_json(self) -> str:
         """The OCI image index."""
@@ -85,7 +103,7 @@ class Index:
 
     @classmethod
     def from_json(cls, text: str) -> Index:
-        """Read one. Raises ValueError or KeyError for what is none."""
+        """Read one. Raises ValueError, KeyError, TypeError or AttributeError for what is none."""
         names: dict[str, Blob] = {}
         past: list[Former] = []
         foreign: list[dict[str, Any]] = []
@@ -109,12 +127,16 @@ def full_name(given: str) -> str:
 
 
 def read_index(layout: Layout) -> Index:
-    """The index of a store; an empty one where there is no store."""
+    """The index of a store; an empty one where there is no store. Raises ImagebuilderError for what is no index."""
     try:
-        text = layout.index.read_text()
+        return Index.from_json(layout.index.read_text())
     except FileNotFoundError:
         return Index()
-    return Index.from_json(text)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImagebuilderError(
+            f"{layout.index} is no index of an OCI image layout: {error!r}",
+            hint="the blobs beside it are not lost: move it away, and the next build writes a new one",
+        ) from None
 
 
 def change_index(layout: Layout, change: Callable[[Index], Index]) -> Index:

@@ -5,6 +5,9 @@
     STORE/blobs/sha256/HEX       kernels, initrds, bases, overlays, manifests; never changed, mode 0444
     STORE/actions/ID             which blob a step made (store/actions.py)
     STORE/incoming/              what running builds have not finished
+    STORE/partial/HEX            the beginning of a blob that is being fetched (store/pull.py)
+    STORE/uploads/               uploads that were begun (store/push.py)
+    STORE/damaged/HEX            what was found not to be what its name says (store/verify.py)
     STORE/lock                   held by whoever changes index.json
     STORE/in-use                 held, shared, by builds; alone by whoever removes blobs
 
@@ -19,8 +22,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +32,7 @@ from imagebuilder import digest
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host import files
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 _VERSION = {"imageLayoutVersion": "1.0.0"}
 _EMPTY_INDEX = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
 
@@ -55,14 +60,13 @@ class Layout:
 
     def prepare(self) -> None:
         """Make the layout where there is none yet. Raises ImagebuilderError for one that is of another version."""
-        self.blobs.mkdir(parents=True, exist_ok=True)
         marker = self.root / "oci-layout"
-        if not self.index.exists():
+        if not marker.exists():
             with self.changing():
+                self.blobs.mkdir(parents=True, exist_ok=True)
                 if not self.index.exists():
                     files.publish_text(json.dumps(_EMPTY_INDEX), self.index)
-        if not marker.exists():
-            files.publish_text(json.dumps(_VERSION), marker)
+                files.publish_text(json.dumps(_VERSION), marker)
         found = json.loads(marker.read_text()).get("imageLayoutVersion")
         if found != _VERSION["imageLayoutVersion"]:
             raise ImagebuilderError(f"{self.root} is an image layout of version {found}, which is not known here")
@@ -73,7 +77,12 @@ class Layout:
 
     def has(self, sha256: str) -> bool:
         """Whether the blob is here."""
-        return self.path(sha256).is_file()
+        # Over NFS, open asks the server, where stat may answer from what it was told a minute ago.
+        try:
+            os.close(os.open(self.path(sha256), os.O_RDONLY))
+        except FileNotFoundError:
+            return False
+        return True
 
     def read(self, sha256: str) -> bytes:
         """A blob's content. Raises ImagebuilderError when it is not here, or not what its name says."""
@@ -120,19 +129,34 @@ class Layout:
         """Nobody removes anything during the block."""
         return files.locked(self.root / "in-use", shared=True)
 
-    @contextmanager
-    def emptied(self) -> Iterator[None]:
+    def emptied(self) -> AbstractContextManager[None]:
         """Nobody builds during the block. Raises ImagebuilderError when somebody does already."""
-        try:
-            with files.locked(self.root / "in-use", wait=False):
-                yield
-        except BlockingIOError:
-            raise ImagebuilderError(
-                f"somebody builds into the store {self.root}", hint="try again when the build has ended"
-            ) from None
+        busy = ImagebuilderError(
+            f"somebody builds into the store {self.root}", hint="try again when the build has ended"
+        )
+        return files.locked_at_once(self.root / "in-use", busy)
+
+    def set_aside(self, sha256: str) -> None:
+        """Have a blob that is not what its name says served to nobody, but still there to be looked at."""
+        aside = self.root / "damaged" / sha256
+        aside.parent.mkdir(exist_ok=True)
+        os.rename(self.path(sha256), aside)
+
+    def total(self) -> tuple[int, int]:
+        """How many blobs there are, and their bytes."""
+        sizes = [blob.size for blob in self.all_blobs()]
+        return len(sizes), sum(sizes)
+
+    def left_over(self) -> list[Path]:
+        """What killed builds, pushes and pulls did not finish, and what is damaged; while the store is `emptied`."""
+        rooms = [path for path in (self.root / "incoming").glob("*/") if path.is_dir()]
+        others = [path for name in ("partial", "uploads", "damaged") for path in (self.root / name).glob("*")]
+        hidden = [path for name in (".", "actions", "blobs/sha256") for path in files.unfinished(self.root / name)]
+        return sorted([*rooms, *others, *hidden])
 
     def all_blobs(self) -> Iterator[Blob]:
         """Every blob that is here, by name, not by content."""
         if self.blobs.is_dir():
             for entry in os.scandir(self.blobs):
-                yield Blob(entry.name, entry.stat().st_size)
+                if _SHA256.fullmatch(entry.name):
+                    yield Blob(entry.name, entry.stat().st_size)

@@ -48,6 +48,12 @@ class Layer:
     title: str
     blob: Blob
 
+    @property
+    def kind(self) -> str:
+        """What it is, in a word: `kernel`, `initrd`, `base`, `overlay`; else its media type."""
+        is_ours = self.media_type.startswith(_PREFIX)
+        return self.media_type.removeprefix(_PREFIX).partition(".")[0] if is_ours else self.media_type
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -106,6 +112,16 @@ def manifest_bytes(
         **({"annotations": dict(annotations)} if annotations else {}),
     }
     return json.dumps(value, indent=2).encode()
+
+
+def parts_of(data: bytes) -> tuple[Layer, ...]:
+    """The config and the layers of any image manifest. Raises ImagebuilderError for what is none."""
+    try:
+        value = json.loads(data)
+        config = value["config"]
+        return (Layer(config["mediaType"], "", blob_of(config)), *layers_of(value))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImagebuilderError(f"this is no OCI image manifest: {error!r}") from None
 
 
 def layers_of(value: Mapping[str, Any]) -> tuple[Layer, ...]:

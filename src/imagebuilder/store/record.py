@@ -43,5 +43,7 @@ class Record:
     def from_json(cls, text: str) -> Record:
         """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError for anything else."""
         value = json.loads(text)
+        if not isinstance(value, dict):
+            raise ValueError("a record is a JSON object")
         parts = tuple((str(name), float(seconds)) for name, seconds in value.pop("parts"))
         return cls(**value, parts=parts)

@@ -38,9 +38,14 @@ def attach(layout: Layout, subject: Blob, artifact_type: str, files: Sequence[La
     """
     layout.put(EMPTY)
     manifest = layout.put(manifest_bytes(artifact_type, files, subject=subject))
+    list_referrer(layout, manifest, artifact_type)
+    return manifest
+
+
+def list_referrer(layout: Layout, manifest: Blob, artifact_type: str) -> None:
+    """Have a manifest of the store, which is about another one, in the index; once."""
     entry = {**descriptor(MANIFEST_TYPE, manifest), "artifactType": artifact_type}
     change_index(layout, lambda index: index.with_foreign(entry))
-    return manifest
 
 
 def referrers(layout: Layout, subject: Blob) -> tuple[Referrer, ...]:
@@ -53,9 +58,8 @@ def all_referrers(layout: Layout, index: Index) -> Iterator[tuple[Blob, Referrer
 
     Raises ImagebuilderError for a damaged one.
     """
-    for entry in index.foreign:
+    for entry, manifest in index.foreign_blobs():
         if entry.get("mediaType") == MANIFEST_TYPE:
-            manifest = blob_of(entry)
             value: dict[str, Any] = json.loads(layout.read(manifest.sha256))
             if subject := value.get("subject"):
                 yield blob_of(subject), Referrer(value.get("artifactType", ""), manifest, layers_of(value))

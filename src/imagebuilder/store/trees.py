@@ -24,6 +24,12 @@ from imagebuilder.store.record import Record
 _ID_LENGTH = 16
 _RECORD = "record.json"
 _ROOT = "root"
+_WORK = "work"
+
+
+def short_id(step_id: str) -> str:
+    """The beginning of a step's id, by which its folder is known."""
+    return step_id[:_ID_LENGTH]
 
 
 class Trees:
@@ -34,7 +40,7 @@ class Trees:
 
     def path(self, step_id: str) -> Path:
         """Where the folder of a step is, or would be."""
-        return self._folder / step_id[:_ID_LENGTH] / _ROOT
+        return self._folder / short_id(step_id) / _ROOT
 
     def find(self, step_id: str) -> Record | None:
         """The record of a step, if its folder is here."""
@@ -42,11 +48,11 @@ class Trees:
 
     def work(self) -> AbstractContextManager[Path]:
         """A folder for unfinished trees, of this process alone, gone after the block."""
-        return files.workroom(self._folder / "work")
+        return files.workroom(self._folder / _WORK)
 
     def begin(self, work: Path, step_id: str) -> Path:
         """An empty folder in `work` for a step to fill."""
-        place = work / step_id[:_ID_LENGTH] / _ROOT
+        place = work / short_id(step_id) / _ROOT
         place.mkdir(parents=True)
         return place
 
@@ -68,11 +74,20 @@ class Trees:
         files.remove_tree(work / place.name)
 
     def all(self) -> Iterator[tuple[str, Record]]:
-        """Every folder, by the beginning of its step's id."""
-        names = sorted(os.listdir(self._folder)) if self._folder.is_dir() else []
-        for name in names:
-            if record := _read(self._folder / name / _RECORD):
-                yield name, record
+        """Every folder that can be used, by the beginning of its step's id."""
+        for folder in self.folders():
+            if record := _read(folder / _RECORD):
+                yield folder.name, record
+
+    def folders(self) -> list[Path]:
+        """Every folder, with its record or without, named by the beginning of its step's id."""
+        found = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        return [path for path in found if path.name != _WORK and path.is_dir()]
+
+    def left_over(self) -> list[Path]:
+        """What builds that were killed did not finish, while none runs."""
+        work = self._folder / _WORK
+        return [room for room in sorted(work.iterdir()) if room.is_dir()] if work.is_dir() else []
 
 
 def _read(path: Path) -> Record | None:

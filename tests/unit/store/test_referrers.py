@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-
-import pytest
 
 from imagebuilder.store.index import change_index, read_index
 from imagebuilder.store.layout import Layout
@@ -13,13 +10,6 @@ from imagebuilder.store.manifest import BASE, MANIFEST_TYPE, Layer, Manifest, de
 from imagebuilder.store.referrers import attach, referrers
 
 SPDX, CYCLONE = "application/spdx+json", "application/vnd.cyclonedx+json"
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    layout = Layout(tmp_path / "store")
-    layout.prepare()
-    return layout
 
 
 def _document(layout: Layout, media_type: str, text: str) -> Layer:

@@ -1,0 +1,52 @@
+"""Small stores with images of a few bytes."""
+
+from __future__ import annotations
+
+from imagebuilder.store.actions import Actions
+from imagebuilder.store.index import change_index
+from imagebuilder.store.layout import Blob, Layout
+from imagebuilder.store.manifest import BASE, EMPTY, INITRD, KERNEL, OVERLAYS, Layer, Manifest
+from imagebuilder.store.record import Record
+
+CREATED = "2024-06-03T00:00:00Z"
+SPDX = "application/spdx+json"
+
+
+def layers(layout: Layout, overlay: str, base: str = "base") -> tuple[Layer, ...]:
+    """A kernel, an initrd, a base and an overlay; the latter two hold these texts."""
+    contents = (
+        (KERNEL, "vmlinuz-6.1", "kernel"),
+        (INITRD, "initrd.img-6.1", "initrd"),
+        (BASE, "base.squashfs.img", base),
+        (OVERLAYS["cpio.gz"], "extra.overlay.cpio.gz", overlay),
+    )
+    return tuple(Layer(kind, title, layout.put(text.encode())) for kind, title, text in contents)
+
+
+def add_image(layout: Layout, name: str, overlay: str, base: str = "base") -> Blob:
+    """Put an image into the store and have `name` stand for it; returns its manifest."""
+    layout.put(EMPTY)
+    manifest = layout.put(Manifest(layers(layout, overlay, base), CREATED).to_bytes())
+    change_index(layout, lambda index: index.moved(name, manifest))
+    return manifest
+
+
+def record(sha256: str = "", *, reads: tuple[str, ...] = (), **step: object) -> Record:
+    """The record of a step that made a blob, or a folder."""
+    return Record(name="a step", step=step, inputs={"lower": reads}, sha256=sha256, size=1, seconds=1.0)
+
+
+def add_action(layout: Layout, step_id: str, content: str, *, reads: tuple[str, ...] = (), **step: object) -> Blob:
+    """Put a blob into the store with the record of the step that made it."""
+    blob = layout.put(content.encode())
+    Actions(layout).keep(step_id, record(blob.sha256, reads=reads, **step))
+    return blob
+
+
+def damage(layout: Layout, blob: Blob) -> None:
+    """Change a bit of a blob on disk."""
+    path = layout.path(blob.sha256)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
