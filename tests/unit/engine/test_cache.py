@@ -80,13 +80,14 @@ def test_cache_is_emptied_only_while_nobody_uses_it_or_its_store(tmp_path: Path)
         pass
 
 
-def test_latest_step_of_a_name_is_known_for_each_tree(cache: Cache) -> None:
+def test_latest_step_of_a_name_is_known_for_each_tree_and_to_trees_that_have_none(cache: Cache) -> None:
     first, second = _plan("a", "b").steps
     cache.note_latest(Path("/tree"), first)
     cache.note_latest(Path("/tree"), second)
     assert cache.latest(Path("/tree"), first.name) == first.id
     assert cache.latest(Path("/tree"), second.name) == second.id
-    assert cache.latest(Path("/other"), first.name) is None
+    assert cache.latest(Path("/other"), first.name) == first.id
+    assert cache.latest(Path("/tree"), "another name") is None
     assert len(cache.latest_files()) == 2
 
 
