@@ -13,6 +13,7 @@ from imagebuilder.engine.execute import Execution, execute
 from imagebuilder.engine.manifests import put_manifests
 from imagebuilder.engine.repin import repin
 from imagebuilder.engine.resolve import all_debs, resolve
+from imagebuilder.engine.sbom import attach_sboms
 from imagebuilder.engine.workspace import scratch, workspace
 from imagebuilder.errors import Location, SpecError
 from imagebuilder.events import Note, Progress, Report, StepFinished, StepStarted
@@ -23,13 +24,12 @@ from imagebuilder.host.kernel import is_root_of_the_machine
 from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
-from imagebuilder.plan.model import Artifact, Plan, PlannedStep
+from imagebuilder.plan.model import Plan, PlannedStep
 from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
 from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.resolve.sources import sources_for
 from imagebuilder.spec.legacy.changes import summary
 from imagebuilder.spec.tree import TreeSpec
-from imagebuilder.store.layout import Blob
 
 _DEFAULT_BUILD_ROOT = Path("/run/on-imagebuilder")
 _STEP = "packages"
@@ -89,12 +89,10 @@ def build(tree: TreeSpec, options: Options, report: Report) -> None:
 
 def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
     """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
-    blobs: dict[Artifact, Blob] = {}
-    for artifact in plan.artifacts:
-        record = cache.find(plan.step(artifact.step))
-        assert record is not None
-        blobs[artifact] = Blob(record.sha256, record.size)
-    put_manifests(plan, blobs, cache.layout)
+    blobs = {artifact: cache.blob(plan.step(artifact.step)) for artifact in plan.artifacts}
+    manifests = put_manifests(plan, blobs, cache.layout)
+    lists = {artifact.name: cache.blob(plan.step(artifact.packages)) for artifact in plan.artifacts}
+    attach_sboms(cache.layout, manifests.values(), lists)
     show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
     for step in plan.steps:
         cache.note_latest(tree.root, step)

@@ -22,7 +22,7 @@ from imagebuilder.host.kernel import is_root_of_the_machine
 from imagebuilder.plan.model import PlannedStep
 from imagebuilder.steps.base import identity
 from imagebuilder.store.actions import Actions
-from imagebuilder.store.layout import Layout
+from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.record import Record
 from imagebuilder.store.trees import Trees
 
@@ -60,10 +60,14 @@ class Cache:
         """The output of a step that is here. Raises KeyError when it is not."""
         if step.step.makes_folder:
             return self.trees.path(step.id)
+        return self.layout.path(self.blob(step).sha256)
+
+    def blob(self, step: PlannedStep) -> Blob:
+        """The blob of a step that has been done. Raises KeyError when it is not here."""
         record = self.actions.find(step.id)
         if record is None:
             raise KeyError(step.name)
-        return self.layout.path(record.sha256)
+        return Blob(record.sha256, record.size)
 
     @contextmanager
     def rooms(self) -> Iterator[Rooms]:

@@ -23,6 +23,7 @@ from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.overlay import PackOverlay
 from imagebuilder.steps.provision import Provision
 from imagebuilder.steps.rootfs import Rootfs
+from imagebuilder.steps.sbom import InstalledPackages
 from imagebuilder.steps.squashfs import Squashfs
 from imagebuilder.steps.unsquash import Unsquash
 from imagebuilder.store.manifest import BASE, OVERLAYS
@@ -73,15 +74,18 @@ class _Compiler:
                 raise TypeError(image.kind)
 
     def _base(self, image: ImageSpec, keys: BaseKeys) -> tuple[str, ...]:
-        settings = self.tree.settings
-        bootstrap = self._bootstrap(keys.packages, self._packages(image).install, keys.exclude)
+        settings, debs = self.tree.settings, self._packages(image).install
+        bootstrap = self._bootstrap(keys.packages, debs, keys.exclude)
         bottom = self.builder.add(f"{image.name}: bootstrap", bootstrap)
         provision = Provision(actions_of(self.tree, image, ImagePackages()))
         top = self.builder.add(f"{image.name}: provision", provision, lower=(bottom,), python=self._python(image))
         layers = (bottom, top)
         squashed = self.builder.add(f"{image.name}: squashfs", Squashfs(self.resolution.epoch), lower=layers)
         default = names.base(image.name, settings.debootstrap_release, self.resolution.kernel.release)
-        self.builder.yields(Artifact(image.artifact_name or default, image.name, squashed, BASE))
+        listed = self.builder.add(
+            f"{image.name}: sbom", InstalledPackages(settings.debootstrap_release, debs), lower=layers
+        )
+        self.builder.yields(Artifact(image.artifact_name or default, image.name, squashed, BASE, listed))
         return layers
 
     def _bootstrap(self, packages: tuple[PackageRequest, ...], debs: tuple[Deb, ...], exclude: tuple[str, ...]) -> Step:
@@ -112,7 +116,9 @@ class _Compiler:
             packed = self.builder.add(
                 f"{image.name}: pack", PackOverlay(keys.format, epoch), upper=(upper,), lower=below
             )
-        self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format]))
+        inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
+        listed = self.builder.add(f"{image.name}: sbom", inside, lower=below, upper=(upper,))
+        self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format], listed))
         return (*below, upper)
 
     def _packages(self, image: ImageSpec) -> ImagePackages:

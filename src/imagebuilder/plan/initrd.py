@@ -26,6 +26,7 @@ from imagebuilder.steps.initramfs_hooks import FOLDERS, HookedPrograms
 from imagebuilder.steps.kernel import Kernel, KernelImage
 from imagebuilder.steps.modules import Modules, profile
 from imagebuilder.steps.provision import Provision
+from imagebuilder.steps.sbom import UnpackedPackages
 from imagebuilder.store.manifest import INITRD, KERNEL
 
 USERLAND_PACKAGES = ("busybox-static",)
@@ -74,8 +75,13 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
     pack = PackInitramfs(release, "xz" if keys.profile == "metal" else "zstd", given.epoch)
     packed = builder.add(f"{image.name}: pack", pack, kernel=(kernel,), lower=layers)
     vmlinuz = builder.add(f"kernel {release}: image", KernelImage(release), kernel=(kernel,))
-    builder.yields(Artifact(names.kernel(release), image.name, vmlinuz, KERNEL))
-    builder.yields(Artifact(names.initrd(release), image.name, packed, INITRD))
+    suite, debs = tree.settings.debootstrap_release, packages.kernel.debs
+    in_kernel = builder.add(f"kernel {release}: sbom", UnpackedPackages(suite, debs), lower=(kernel,))
+    sources = (*debs, *packages.userland, *packages.firmware, *(packages.install if on_build_root else ()))
+    inside = UnpackedPackages(suite, tuple(dict.fromkeys(sources)))
+    in_initrd = builder.add(f"{image.name}: sbom", inside, lower=(kernel, *layers))
+    builder.yields(Artifact(names.kernel(release), image.name, vmlinuz, KERNEL, in_kernel))
+    builder.yields(Artifact(names.initrd(release), image.name, packed, INITRD, in_initrd))
     return tuple(layers)
 
 

@@ -25,12 +25,16 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file that the build yields: `name` in the artifact folder, the output of `step`, of a media type of ours."""
+    """A file that the build yields: `name` in the artifact folder, the output of `step`, of a media type of ours.
+
+    `packages` is the step that lists the packages in it.
+    """
 
     name: str
     image: str
     step: str
     media_type: str
+    packages: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Plan:
         What a kept output was once made from need not be there any more.
         """
         wanted: set[str] = set()
-        waiting = [artifact.step for artifact in self.artifacts]
+        waiting = [step for artifact in self.artifacts for step in (artifact.step, artifact.packages)]
         while waiting:
             step = self.step(waiting.pop())
             if step.id not in wanted and not is_kept(step):

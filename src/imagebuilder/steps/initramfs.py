@@ -39,6 +39,7 @@ class InitramfsTree(Step):
     """
 
     kind: ClassVar[str] = "initramfs-tree"
+    version: ClassVar[int] = 2
     makes_folder: ClassVar[bool] = True
 
     node: Source
@@ -49,6 +50,7 @@ class InitramfsTree(Step):
         """Raises UserError for a program or library that is in none of the packages."""
         root = machine.scratch()
         unpack(machine, self.userland, root)
+        kernel.keep_copyright(root, output)
         for name in _FOLDERS:
             (output / name).mkdir(parents=True, exist_ok=True)
         for name in _LINKS:
@@ -72,6 +74,7 @@ class PackInitramfs(Step):
     """
 
     kind: ClassVar[str] = "initramfs"
+    version: ClassVar[int] = 2
 
     release: str
     compressor: Literal["xz", "zstd"]
@@ -87,7 +90,7 @@ class PackInitramfs(Step):
             image = scratch / MODULES_IMAGE.decode()
             self._squash(machine, tree, image)
             early = modules.closure(_EARLY, modules.module_files(self._folder(tree)), self._folder(tree))
-            members = [*_without_modules(cpio.scan(tree, clamp=self.epoch)), *_additions(image, early, self.epoch)]
+            members = [*_plain_files(cpio.scan(tree, clamp=self.epoch)), *_additions(image, early, self.epoch)]
             with (scratch / "initramfs").open("wb") as archive:
                 cpio.write(cpio.number(members), archive)
         machine.progress("compressing")
@@ -148,11 +151,12 @@ def _install(source: Path, target: Path) -> None:
     target.chmod(0o755 if data.startswith((b"#!", b"\x7fELF")) else 0o644)
 
 
-def _without_modules(sources: list[cpio.Source]) -> Iterator[cpio.Source]:
-    packed = tuple(str(folder).encode() for folder in (kernel.MODULES, modules.FIRMWARE))
+def _plain_files(sources: list[cpio.Source]) -> Iterator[cpio.Source]:
+    """Without modules and firmware, which are in the squashfs, and without what the node does not need."""
+    left_out = tuple(str(folder).encode() for folder in (kernel.MODULES, modules.FIRMWARE, kernel.COPYRIGHT))
     for source in sources:
         name = source.member.name
-        if not any(name == folder or name.startswith(folder + b"/") for folder in packed):
+        if not any(name == folder or name.startswith(folder + b"/") for folder in left_out):
             yield source
 
 

@@ -24,7 +24,7 @@ from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps import elf
 from imagebuilder.steps.base import Inputs, Step
 from imagebuilder.steps.extract import unpack
-from imagebuilder.steps.kernel import MODULES
+from imagebuilder.steps.kernel import COPYRIGHT_FILES, MODULES, keep_copyright
 
 PROFILES: Mapping[str, tuple[str, ...]] = {"virt": ("virt",), "metal": ("virt", "metal")}
 """Profile -> the lists that it is made of."""
@@ -57,6 +57,7 @@ class Modules(Step):
     """
 
     kind: ClassVar[str] = "modules"
+    version: ClassVar[int] = 2
     makes_folder: ClassVar[bool] = True
 
     release: str
@@ -84,7 +85,8 @@ class Modules(Step):
         if not self.firmware:
             return
         unpacked = machine.scratch()
-        unpack(machine, self.firmware, unpacked, ("/lib/firmware/*", f"/{FIRMWARE}/*"))
+        unpack(machine, self.firmware, unpacked, ("/lib/firmware/*", f"/{FIRMWARE}/*", COPYRIGHT_FILES))
+        keep_copyright(unpacked, output)
         wanted = wanted_firmware(chosen, (*self.selection, *self.extra))
         missing = copy_firmware(wanted, unpacked, output / FIRMWARE)
         if missing:

@@ -39,6 +39,7 @@ def layers(tmp_path: Path) -> dict[str, tuple[Path, ...]]:
         _put(modules, f"{FOLDER}/modules.{name}")
     _put(modules, "usr/lib/firmware/nic.fw", b"firmware")
     _put(programs, "init", b"#!/bin/sh\n")
+    _put(programs, ".copyright/busybox/copyright", b"a licence")
     _put(programs, "usr/bin/busybox", b"busybox")
     _put(role, f"{FOLDER}/updates/vendor.ko", kernel_module("name=vendor", "alias=pci:y"))
     _put(role, "etc/modprobe.d/site.conf", b"options nic x=1\n")
@@ -65,7 +66,8 @@ def test_modules_are_one_file_and_only_what_mounts_it_lies_beside(
     assert members["early/order"].split() == [b"helper.ko", b"loop.ko", b"squashfs.ko"]
     assert members["early/loop.ko"] == kernel_module("name=loop", "depends=helper", "alias=pci:x")
     assert {"init", "usr/bin/busybox", "etc/modprobe.d/site.conf"} <= members.keys()
-    assert not [name for name in members if name.startswith(("usr/lib/modules/", "usr/lib/firmware/"))]
+    left_out = ("usr/lib/modules/", "usr/lib/firmware/", ".copyright")
+    assert not [name for name in members if name.startswith(left_out)]
 
 
 def test_module_that_a_role_adds_is_known_to_modprobe(tmp_path: Path, layers: dict[str, tuple[Path, ...]]) -> None:

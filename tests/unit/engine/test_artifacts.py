@@ -18,7 +18,7 @@ def _show(folder: Path, report: Report | None = None, **contents: str) -> list[E
     layout = Layout(folder / "store")
     layout.prepare()
     blobs = {
-        Artifact(f"{name}.img", "an image", name, "a/type"): layout.put(text.encode())
+        Artifact(f"{name}.img", "an image", name, "a/type", name): layout.put(text.encode())
         for name, text in contents.items()
     }
     show_artifacts(blobs, layout, folder / "builds", report or events.append)

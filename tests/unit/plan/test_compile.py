@@ -76,7 +76,8 @@ def _below(plan: Plan, name: str, role: str = "lower") -> list[str]:
 
 def test_base_and_overlay_are_layers_and_what_is_packed_of_them(tmp_path: Path) -> None:
     plan = _plan(tmp_path, {})
-    assert list(_named(plan)) == ["base: bootstrap", "base: provision", "base: squashfs", "x: provision", "x: pack"]
+    base, overlay = ["bootstrap", "provision", "squashfs", "sbom"], ["provision", "pack", "sbom"]
+    assert list(_named(plan)) == [*(f"base: {step}" for step in base), *(f"x: {step}" for step in overlay)]
     assert _below(plan, "base: provision") == ["base: bootstrap"]
     assert _below(plan, "base: squashfs") == ["base: bootstrap", "base: provision"]
     assert _below(plan, "x: provision") == ["base: bootstrap", "base: provision"]
@@ -85,13 +86,23 @@ def test_base_and_overlay_are_layers_and_what_is_packed_of_them(tmp_path: Path) 
     assert [artifact.name for artifact in plan.artifacts] == [f"base.bookworm.{KVER}.squashfs.img", "x.overlay.cpio.gz"]
 
 
+def test_packages_are_listed_from_the_layers_that_are_packed(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, {"all.yml": BASE + OVERLAY + INITRD, "vars/initrd.yml": "image:"})
+    assert _below(plan, "base: sbom") == ["base: bootstrap", "base: provision"]
+    assert _below(plan, "x: sbom") == ["base: bootstrap", "base: provision"]
+    assert _below(plan, "x: sbom", "upper") == ["x: provision"]
+    assert _below(plan, "initrd: sbom") == [f"kernel {KVER}: unpack", "initrd: modules", "initrd: programs"]
+    names = [plan.step(artifact.packages).name for artifact in plan.artifacts]
+    assert names == ["base: sbom", "x: sbom", f"kernel {KVER}: sbom", "initrd: sbom"]
+
+
 def test_every_step_comes_after_what_it_reads(tmp_path: Path) -> None:
     plan = _plan(tmp_path, {"all.yml": OVERLAY + INITRD + BASE, "vars/initrd.yml": "image:"})
     seen: set[str] = set()
     for step in plan.steps:
         assert step.needs <= seen
         seen.add(step.id)
-    assert {artifact.step for artifact in plan.artifacts} <= seen
+    assert {step for artifact in plan.artifacts for step in (artifact.step, artifact.packages)} <= seen
 
 
 @pytest.mark.parametrize("base", ["x", "[base, x]", "[x, base]"])
@@ -105,7 +116,8 @@ def test_base_of_an_earlier_build_is_unpacked_once(tmp_path: Path) -> None:
     earlier.write_text("squashfs")
     files = {"all.yml": OVERLAY + Y, "vars/y.yml": "image: {packages: [lshw]}"}
     plan = _plan(tmp_path, files, bases={"base": earlier})
-    assert list(_named(plan)) == ["base: unpack", "x: provision", "x: pack", "y: provision", "y: pack"]
+    overlays = [f"{name}: {step}" for name in "xy" for step in ("provision", "pack", "sbom")]
+    assert list(_named(plan)) == ["base: unpack", *overlays]
     before = _ids(plan)
     earlier.write_text("another")
     after = _ids(_plan(tmp_path, files, bases={"base": earlier}))
@@ -201,9 +213,9 @@ def test_same_tree_elsewhere_at_another_time_is_the_same_plan(tmp_path: Path) ->
 
 
 BOOTSTRAP, BASE_TOP, X_TOP = "base: bootstrap", "base: provision", "x: provision"
-BASE_STEPS = {BOOTSTRAP, BASE_TOP, "base: squashfs"}
-X_STEPS = {X_TOP, "x: pack"}
-BASE_TOP_STEPS = {BASE_TOP, "base: squashfs", *X_STEPS}
+BASE_STEPS = {BOOTSTRAP, BASE_TOP, "base: squashfs", "base: sbom"}
+X_STEPS = {X_TOP, "x: pack", "x: sbom"}
+BASE_TOP_STEPS = {BASE_TOP, "base: squashfs", "base: sbom", *X_STEPS}
 
 CHANGES: tuple[tuple[str, dict[str, str], dict[str, Any], set[str]], ...] = (
     ("nothing", {}, {}, set()),

@@ -55,7 +55,7 @@ def test_plan_keeps_the_order_of_steps_and_artifacts() -> None:
     builder = Builder()
     ids = [builder.add(str(n), Squashfs(n)) for n in range(5)]
     for n in (3, 1):
-        builder.yields(Artifact(f"{n}.img", "x", ids[n], "a/type"))
+        builder.yields(Artifact(f"{n}.img", "x", ids[n], "a/type", ids[n]))
     plan = builder.plan()
     assert [step.id for step in plan.steps] == ids
     assert [artifact.name for artifact in plan.artifacts] == ["3.img", "1.img"]

@@ -46,7 +46,7 @@ def test_modules_are_found_below_lib_and_below_usr(tmp_path: Path, lib: str) -> 
     name = f"lib/modules/{RELEASE}/kernel/loop.ko"
     package = {**BOOT, f"{lib.removesuffix('lib')}{name}": MODULE, "usr/share/doc/linux/copyright": b""}
     output = _kernel(tmp_path, package)
-    assert _files(output) == {*BOOT, f"usr/{name}"}
+    assert _files(output) == {*BOOT, f"usr/{name}", ".copyright/linux/copyright"}
     image = tmp_path / "image"
     kernel.KernelImage(RELEASE).run(PlainMachine(tmp_path), {"kernel": (output,)}, image)
     assert image.read_bytes() == b"image"
