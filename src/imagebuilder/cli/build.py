@@ -61,6 +61,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--repin", action="store_true", help="take the newest versions where the tree names some, and say which"
     )
+    parser.add_argument("--store-only", action="store_true", help="leave the artifact folder as it is")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     parser.set_defaults(run=run)
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_foreign(tree)
     store = arguments.store.resolve() if arguments.store else None
     cache = Cache((arguments.cache or default_folder()).resolve(), store)
-    options = Options(cache, max(1, arguments.jobs), _epoch(), arguments.repin)
+    options = Options(cache, max(1, arguments.jobs), _epoch(), arguments.repin, shows=not arguments.store_only)
 
     def work() -> int:
         with progress(as_json=arguments.json, verbose=arguments.verbose) as report:

@@ -39,13 +39,15 @@ _STEP = "packages"
 class Options:
     """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH if given.
 
-    With `repin` the newest versions take the place of those that the tree names.
+    With `repin` the newest versions take the place of those that the tree names;
+    `shows` is whether the artifact folder is brought up to date.
     """
 
     cache: Cache
     jobs: int
     epoch: int | None
     repin: bool = False
+    shows: bool = True
 
 
 def refuse_foreign(tree: TreeSpec) -> None:
@@ -84,16 +86,18 @@ def build(tree: TreeSpec, options: Options, report: Report) -> None:
                 return LocalMachine(step.name, scratch(place, step), _apt_files(apt), _environment(resolution), heard)
 
             execute(plan, steps, Execution(options.cache, rooms, machine_for, report, options.jobs))
-        publish(plan, tree, options.cache, report)
+        publish(plan, tree, options, report)
 
 
-def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
+def publish(plan: Plan, tree: TreeSpec, options: Options, report: Report) -> None:
     """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
+    cache = options.cache
     blobs = {artifact: cache.blob(plan.step(artifact.step)) for artifact in plan.artifacts}
     manifests = put_manifests(plan, blobs, cache.layout)
     lists = {artifact.name: cache.blob(plan.step(artifact.packages)) for artifact in plan.artifacts}
     attach_sboms(cache.layout, manifests.values(), lists)
-    show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
+    if options.shows:
+        show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
     for step in plan.steps:
         cache.note_latest(tree.root, step)
 
