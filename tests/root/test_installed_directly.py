@@ -20,7 +20,7 @@ from imagebuilder.host.local import LocalMachine
 from imagebuilder.host.mounts import mounted
 from imagebuilder.plan.provisioner import path_excludes
 from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
-from imagebuilder.resolve.sources import sources_for
+from imagebuilder.resolve.sources import published, sources_for
 from imagebuilder.spec.settings import Settings
 from imagebuilder.steps.bootstrap import Bootstrap
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
@@ -107,7 +107,9 @@ class Workshop:
         debs = apt.simulate([*MINIMAL, *packages])
         apt.download(debs)
         requests = (*packages, "usr-is-merged")
-        rootfs = Rootfs(suite, "amd64", requests, debs, path_excludes(()), apt.sources.published, EPOCH)
+        rootfs = Rootfs(
+            suite, "amd64", requests, debs, path_excludes(()), published(Settings(debootstrap_release=suite)), EPOCH
+        )
         output = self.folder / f"{name}-{direct}"
         if output.name not in self.made:
             self.made[output.name] = output
