@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builds import SUMS, Site, artifacts, digest_of, fresh_cache, listed, traces
+from builds import SUMS, Site, artifacts, digest_of, listed, traces
 from mirror import Mirror
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.timeout(600)]
@@ -79,15 +80,21 @@ def _nothing_unfinished_is_left(site: Site) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_build_that_is_stopped_at_any_moment_leaves_nothing_and_the_next_succeeds(
-    number: signal.Signals, tmp_path: Path, mirror: Mirror, mirror_cache: Path, small_images: Path
+    number: signal.Signals,
+    tmp_path: Path,
+    mirror: Mirror,
+    two_at_once: tuple[Site, list[subprocess.CompletedProcess[str]], list[str]],
 ) -> None:
+    quiet, _, _ = two_at_once
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
-    undisturbed = artifacts(small_images)
+    undisturbed = artifacts(quiet.builds)
 
     def disturb(what: str) -> int:
-        site = mirror.site(tmp_path / what, fresh_cache(tmp_path / f"{what}-cache", mirror_cache))
-        shutil.copytree(small_images, site.builds)
+        site = mirror.site(tmp_path / what, tmp_path / f"{what}-cache")
+        # Its own packages: those of a build that runs are nobody's to take away.
+        shutil.copytree(quiet.cache / "archives", site.cache / "archives", copy_function=os.link)
+        shutil.copytree(quiet.builds, site.builds)
         arguments, limit = BUILDS[what]
         limit = limit or _duration(site, arguments)
         moments = random.Random(f"{seed} {what}")
@@ -95,7 +102,7 @@ def test_build_that_is_stopped_at_any_moment_leaves_nothing_and_the_next_succeed
         while hits < KILLS:
             rounds += 1
             assert rounds <= 3 * KILLS, f"{hits} of {rounds} came in time"  # a build may be quicker than it was
-            for deb in mirror_cache.glob("archives/sandwich_*"):
+            for deb in site.cache.glob("archives/sandwich_*"):
                 deb.unlink(missing_ok=True)  # so that fetching is disturbed as well
             shutil.rmtree(site.cache / "trees", ignore_errors=True)  # so that there is something to do
             hits += _stop(site, (*arguments, "-e", f"marker={rounds}"), number, moments.uniform(0, limit))
@@ -107,6 +114,6 @@ def test_build_that_is_stopped_at_any_moment_leaves_nothing_and_the_next_succeed
     with ThreadPoolExecutor() as pool:
         rounds = dict(zip(BUILDS, pool.map(disturb, BUILDS), strict=True))
     print(f"builds that were started for {KILLS} stops: {rounds}")
-    site = mirror.site(tmp_path / "overlay", mirror_cache)
+    site = mirror.site(tmp_path / "overlay", tmp_path / "overlay-cache")
     site.build(*OVERLAY)
     assert artifacts(site.builds) == undisturbed
