@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from imagebuilder.cli.places import add_place_arguments, cache_at
 from imagebuilder.cli.render import rendered
 from imagebuilder.console import progress
 from imagebuilder.errors import UserError
@@ -43,19 +44,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "-e", "--extra-vars", action="append", default=[], metavar="KEY=VALUE|@FILE", help="set a variable of the tree"
     )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="where packages and the outputs of steps are kept (default: /var/cache/on-imagebuilder; "
-        "if you are not root, ~/.cache/on-imagebuilder)",
-    )
-    parser.add_argument(
-        "--store",
-        type=Path,
-        metavar="DIR",
-        help="where artifacts are kept, an OCI image layout (default: CACHE/store)",
-    )
+    add_place_arguments(parser)
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
@@ -65,7 +54,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(arguments: argparse.Namespace) -> int:
     """Read the tree, then build it in a private namespace."""
     from imagebuilder.engine.build import Options, build, refuse_foreign
-    from imagebuilder.engine.cache import Cache, default_folder
     from imagebuilder.host import tools
     from imagebuilder.host.namespace import become_root, run_private
     from imagebuilder.spec.tree import load_image, load_tree
@@ -80,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     become_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
-    store = arguments.store.resolve() if arguments.store else None
-    options = Options(Cache((arguments.cache or default_folder()).resolve(), store), max(1, arguments.jobs), _epoch())
+    options = Options(cache_at(arguments), max(1, arguments.jobs), _epoch())
 
     def work() -> int:
         with progress(as_json=arguments.json, verbose=arguments.verbose) as report:
