@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from imagebuilder import __version__
 from imagebuilder.cli.render import rendered
 
-_VERBS = ("build", "boot", "push", "pull", "init", "doctor")
+_VERBS = ("build", "boot", "store", "push", "pull", "init", "doctor")
 _EPILOG = """\
 a first image:
   imagebuilder init my-images          a copy of the default image tree
