@@ -8,6 +8,7 @@
     |-- MissingToolError         exit 1   a program that the host lacks
     |-- CommandError             exit 1   a program that ran and failed
     |-- StepError                as cause a build step that failed (wraps the cause)
+    |-- RegistryError            exit 1   a registry that is not there, refuses, or serves wrong bytes
     |-- BootError                exit 1   a node that did not come up
     `-- Interrupted              exit 130 the user said stop
 
@@ -95,6 +96,14 @@ class StepError(ImagebuilderError):
         self.step = step
         self.cause = cause
         self.exit_code = cause.exit_code
+
+
+class RegistryError(ImagebuilderError):
+    """A registry that cannot be reached, refuses (`status` is its HTTP status, else 0), or serves wrong bytes."""
+
+    def __init__(self, message: str, *, hint: str | None = None, status: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class BootError(ImagebuilderError):

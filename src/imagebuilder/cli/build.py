@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagebuilder.cli import profiling
+from imagebuilder.cli.places import add_place_arguments, cache_at, cache_folder
 from imagebuilder.cli.render import rendered
 from imagebuilder.errors import UserError
 
 if TYPE_CHECKING:
-    from imagebuilder.engine.cache import Cache
     from imagebuilder.resolve.lock import Lock
     from imagebuilder.spec.tree import TreeSpec
 
@@ -60,32 +60,20 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def add_images_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what says which images are meant and where their steps are kept: `tree_of` and `cache_of` read it."""
+    """Declare what says which images are meant and where their steps are kept: `tree_of` and `cache_at` read it."""
     parser.add_argument("playbook", nargs="?", type=Path, help="the playbook (default: all.yml, images/all.yml)")
     parser.add_argument("--kind", choices=("initrd", "base", "overlay"), help="build one image of this kind")
     parser.add_argument("--config-file", metavar="FILE", help="its config file, relative to the tree")
     parser.add_argument("--provisioner", metavar="ROLE", help="its role, if the config file does not name it")
     parser.add_argument("--tree", type=Path, default=Path(), help="the tree of --config-file (default: .)")
     add_tree_arguments(parser)
-    parser.add_argument(
-        "--store",
-        type=Path,
-        metavar="DIR",
-        help="where artifacts are kept, an OCI image layout (default: CACHE/store)",
-    )
+    add_place_arguments(parser)
 
 
 def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what every verb knows that reads a tree and its packages."""
+    """Declare what every verb knows that reads a tree."""
     parser.add_argument(
         "-e", "--extra-vars", action="append", default=[], metavar="KEY=VALUE|@FILE", help="set a variable of the tree"
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="where packages and the outputs of steps are kept (default: /var/cache/on-imagebuilder; "
-        "if you are not root, ~/.cache/on-imagebuilder)",
     )
 
 
@@ -96,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     tree = tree_of(arguments)
     lock = lock_of(tree, renewed=arguments.lock)
     options = Options(
-        cache=cache_of(arguments),
+        cache=cache_at(arguments),
         jobs=max(1, arguments.jobs),
         epoch=source_date_epoch(),
         repin=arguments.repin,
@@ -139,21 +127,6 @@ def tree_of(arguments: argparse.Namespace) -> TreeSpec:
     if arguments.config_file or arguments.kind or arguments.provisioner:
         raise UserError("one image is built by `--kind` and `--config-file`, without a playbook", hint=_ONE_IMAGE)
     return load_tree(playbook_at(arguments.playbook), extra)
-
-
-def cache_folder(arguments: argparse.Namespace) -> Path:
-    """Where packages and the outputs of steps are kept."""
-    from imagebuilder.engine.cache import default_folder
-
-    folder: Path = arguments.cache or default_folder()
-    return folder.resolve()
-
-
-def cache_of(arguments: argparse.Namespace) -> Cache:
-    """The outputs of steps that are kept."""
-    from imagebuilder.engine.cache import Cache
-
-    return Cache(cache_folder(arguments), arguments.store.resolve() if arguments.store else None)
 
 
 def lock_of(tree: TreeSpec, *, renewed: bool = False) -> Lock | None:

@@ -9,7 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.build import add_tree_arguments, cache_folder, extra_variables, playbook_at
+from imagebuilder.cli.build import add_tree_arguments, extra_variables, playbook_at
+from imagebuilder.cli.places import add_cache_argument, cache_folder
 from imagebuilder.errors import ImagebuilderError, UserError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "playbook", nargs="?", type=Path, help="the playbook (default: the lock's own; all.yml, images/all.yml)"
     )
     add_tree_arguments(parser)
+    add_cache_argument(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--upgrade",

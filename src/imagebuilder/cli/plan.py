@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.build import add_images_arguments, cache_of, lock_of, source_date_epoch, tree_of
+from imagebuilder.cli.build import add_images_arguments, lock_of, source_date_epoch, tree_of
+from imagebuilder.cli.places import cache_at
 from imagebuilder.console import progress, rest_text, size_text
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the tree, plan, compare, print."""
     from imagebuilder.engine.preview import preview
 
-    tree, cache = tree_of(arguments), cache_of(arguments)
+    tree, cache = tree_of(arguments), cache_at(arguments)
     resolution = _resolution(tree, cache)
     outlook = preview(tree, resolution, cache, max(1, arguments.jobs))
     if arguments.json:

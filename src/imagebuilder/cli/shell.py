@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
+from imagebuilder.cli.places import add_cache_argument, cache_folder
 from imagebuilder.cli.render import rendered
 
 _LINES = 20
@@ -40,19 +40,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="the step (default: the one that failed last)",
     )
     parser.add_argument("--forget", action="store_true", help="remove what it left instead")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="the cache of the build (default: /var/cache/on-imagebuilder; if you are not root, "
-        "~/.cache/on-imagebuilder)",
-    )
+    add_cache_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Say what had happened, then run the shell in a private namespace; its exit status is ours."""
-    from imagebuilder.cli.build import cache_folder
     from imagebuilder.engine.cache import Cache
     from imagebuilder.engine.failed import FailedSteps
     from imagebuilder.engine.shell import open_shell

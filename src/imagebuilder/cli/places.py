@@ -1,0 +1,47 @@
+"""`--cache` and `--store`: where builds keep things, for every verb that reads or writes there."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagebuilder.engine.cache import Cache
+
+
+def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare both."""
+    add_cache_argument(parser)
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="where artifacts are kept, an OCI image layout (default: CACHE/store)",
+    )
+
+
+def add_cache_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--cache` alone."""
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where packages and the outputs of steps are kept (default: /var/cache/on-imagebuilder; "
+        "if you are not root, ~/.cache/on-imagebuilder)",
+    )
+
+
+def cache_at(arguments: argparse.Namespace) -> Cache:
+    """The cache that they name."""
+    from imagebuilder.engine.cache import Cache
+
+    return Cache(cache_folder(arguments), arguments.store.resolve() if arguments.store else None)
+
+
+def cache_folder(arguments: argparse.Namespace) -> Path:
+    """The folder that `--cache` names."""
+    from imagebuilder.engine.cache import default_folder
+
+    folder: Path = arguments.cache or default_folder()
+    return folder.resolve()
