@@ -87,7 +87,8 @@ def find_manifest(layout: Layout, given: str) -> tuple[Blob, Manifest]:
     names = read_index(layout).names
     blob = names.get(full_name(given))
     if blob is None:
-        near = difflib.get_close_matches(full_name(given), names, n=1)
+        images = {name.partition(":")[0] for name in names}
+        near = difflib.get_close_matches(given.partition(":")[0], images, n=1)
         known = f"did you mean `{near[0]}`?" if near else f"it has: {', '.join(sorted(names)) or 'nothing yet'}"
         raise UserError(f"the store {layout.root} has no manifest `{given}`", hint=known)
     return blob, Manifest.from_bytes(layout.read(blob.sha256))
