@@ -49,6 +49,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--repin", action="store_true", help="take the newest versions where the tree names some, and say which"
     )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="steps side by side")
+    parser.add_argument("--store-only", action="store_true", help="leave the artifact folder as it is")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tools print")
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     parser.add_argument(
@@ -100,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         epoch=source_date_epoch(),
         repin=arguments.repin,
         keep_failed=arguments.keep_failed,
+        shows=not arguments.store_only,
     )
     if arguments.repin and (lock or arguments.lock):
         raise UserError(

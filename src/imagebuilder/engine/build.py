@@ -82,7 +82,7 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
             failed.forget_steps(tree.root, [step.name for step in forecast.todo])
             keeper = failed.keeper(tree.root, files, _environment(resolution)) if options.keep_failed else None
             execute(plan, forecast.todo, Execution(options.cache, rooms, machine_for, forecast, options.jobs, keeper))
-        publish(plan, tree, options.cache, report)
+        publish(plan, tree, options, report)
 
 
 def _resolved(tree: TreeSpec, packages: Packages, options: Options, report: Report) -> tuple[TreeSpec, Resolution]:

@@ -24,7 +24,8 @@ from imagebuilder.spec.tree import TreeSpec
 class Options:
     """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH if given.
 
-    With `repin` the newest versions take the place of those that the tree names.
+    With `repin` the newest versions take the place of those that the tree names;
+    `shows` is whether the artifact folder is brought up to date.
     """
 
     cache: Cache
@@ -32,6 +33,7 @@ class Options:
     epoch: int | None
     repin: bool = False
     keep_failed: bool = False
+    shows: bool = True
 
 
 def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Report) -> bool:
@@ -45,16 +47,18 @@ def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Rep
         return False
     with options.cache.used():
         forecast.begin()
-        publish(plan, tree, options.cache, report)
+        publish(plan, tree, options, report)
     return True
 
 
-def publish(plan: Plan, tree: TreeSpec, cache: Cache, report: Report) -> None:
+def publish(plan: Plan, tree: TreeSpec, options: Options, report: Report) -> None:
     """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
+    cache = options.cache
     blobs = {artifact: cache.blob(plan.step(artifact.step)) for artifact in plan.artifacts}
     manifests = put_manifests(plan, blobs, cache.layout)
     lists = {artifact.name: cache.blob(plan.step(artifact.packages)) for artifact in plan.artifacts}
     attach_sboms(cache.layout, manifests.values(), lists)
-    show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
+    if options.shows:
+        show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
     for step in plan.steps:
         cache.note_latest(tree.root, step)
