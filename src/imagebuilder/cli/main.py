@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from imagebuilder import __version__
 from imagebuilder.cli.render import rendered
 
-_VERBS = ("build", "plan", "lock", "shell", "boot", "sbom", "diff", "init", "migrate", "doctor")
+_VERBS = ("build", "plan", "lock", "shell", "boot", "sbom", "diff", "init", "keygen", "migrate", "doctor")
 _EPILOG = """\
 a first image:
   imagebuilder init my-images          a copy of the default image tree

@@ -13,6 +13,7 @@ from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.engine.packages import Packages
 from imagebuilder.engine.repin import repin
 from imagebuilder.engine.resolve import Kept
+from imagebuilder.engine.sign import check_clock
 from imagebuilder.engine.workspace import scratch, workspace
 from imagebuilder.errors import SpecError
 from imagebuilder.events import Note, Report
@@ -64,6 +65,7 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
         else:
             tree, resolution = _resolved(tree, packages, options, report)
         plan = compile_plan(tree, resolution)
+        check_clock(options.signer, plan)
         options.cache.layout.prepare()
         forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
         forecast.begin()
@@ -82,7 +84,7 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
             failed.forget_steps(tree.root, [step.name for step in forecast.todo])
             keeper = failed.keeper(tree.root, files, _environment(resolution)) if options.keep_failed else None
             execute(plan, forecast.todo, Execution(options.cache, rooms, machine_for, forecast, options.jobs, keeper))
-        publish(plan, tree, options.cache, report)
+        publish(plan, tree, options, report)
 
 
 def _resolved(tree: TreeSpec, packages: Packages, options: Options, report: Report) -> tuple[TreeSpec, Resolution]:
