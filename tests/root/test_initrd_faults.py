@@ -5,7 +5,6 @@ A boot is /init itself in a mount namespace (tests/initrd_jail.py); its second i
 
 from __future__ import annotations
 
-import random
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,8 +29,6 @@ from initrd_jail import (
     Image,
     Jail,
     layer,
-    make_image,
-    make_jail,
     overlay_of,
     trust,
 )
@@ -365,10 +362,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("node")
+def world(initrd_jail: Jail, initrd_image: Image, tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("trusts")
     trusts = {"none": trust(folder / "none", ()), "next": trust(folder / "next", (NEXT_KEY,))}
-    return World(make_jail(folder / "root"), make_image(folder / "image"), trusts)
+    return World(initrd_jail, initrd_image, trusts)
 
 
 @pytest.fixture(scope="module")
@@ -393,54 +390,3 @@ def test_fault(name: str, boots: dict[str, Future[Ended]]) -> None:
 
 def test_a_booted_node_has_the_files_of_its_layers(world: World) -> None:
     assert {"base", "overlay"} <= set(world.run(CASES["manifest by path"]).lines)
-
-
-# What is refused is said, and the next one tried.
-_EACH = """
-main() { :; }
-mount_kernel_filesystems; load_network_modules; start_network
-parse_arguments "$(cat /proc/cmdline)"
-DIGEST_TRIES=1 SIGNED_TRIES=1 ROUNDS=1
-fail() { echo "refused $1"; exit 1; }
-phase() { :; }
-trap - EXIT
-[ "$WHAT" = manifest ] || find_layers
-for number in $(seq 200); do
-    (
-        layer_count=0
-        if [ "$WHAT" = manifest ]; then layers_of_manifest; else fetch_layer "$WHAT"; fi
-    ) && echo accepted
-    rm -f /layers/*.file
-done
-"""
-
-
-def _one_bit(content: bytes) -> bytes:
-    position, bit = _RANDOM.randrange(len(content)), _RANDOM.randrange(8)
-    return content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :]
-
-
-def _cut_somewhere(content: bytes) -> bytes:
-    return content[: _RANDOM.randrange(len(content))]
-
-
-_RANDOM = random.Random(2016)
-
-
-@pytest.mark.parametrize("damage", [_one_bit, _cut_somewhere])
-@pytest.mark.parametrize(
-    ("path", "what"), [(BASE_PATH, "0"), (OVERLAY_PATH, "1"), (MANIFEST, "manifest"), (SIGNATURE, "manifest")]
-)
-def test_not_one_of_two_hundred_damaged_files_is_accepted(
-    world: World, path: str, what: str, damage: Callable[[bytes], bytes]
-) -> None:
-    with hostile(world.image.files, {path: Trouble(body=damage)}) as server:
-        ended = world.jail.run(f"WHAT={what}{_EACH}", f"API_CB={server.address} MANIFEST={MANIFEST}")
-    said = [line.split()[0] for line in ended.lines if line.startswith(("refused", "accepted"))]
-    assert said == ["refused"] * 200, ended.lines[-5:]
-
-
-def test_the_same_two_hundred_undamaged_are_accepted(world: World) -> None:
-    with hostile(world.image.files) as server:
-        ended = world.jail.run(f"WHAT=manifest{_EACH}", f"API_CB={server.address} MANIFEST={MANIFEST}")
-    assert list(ended.lines).count("accepted") == 200
