@@ -13,6 +13,7 @@ from builds import Site
 from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
 from imagebuilder.resolve.sources import sources_for
 from imagebuilder.spec.settings import Settings
+from initrd_jail import Image, Jail, make_image, make_jail
 from mirror import KERNEL, Key, Mirror, Package, make_package, served, write_mirror
 
 Ended = CompletedProcess[str]
@@ -76,3 +77,15 @@ def small_images(two_at_once: tuple[Site, list[Ended], list[str]]) -> Path:
     """The artifact folder of an undisturbed build of the small tree."""
     site, _, _ = two_at_once
     return site.builds
+
+
+@pytest.fixture(scope="session")
+def initrd_jail(tmp_path_factory: pytest.TempPathFactory) -> Jail:
+    """A root like the initrd's, with trusted keys, to run /init in."""
+    return make_jail(tmp_path_factory.mktemp("jail") / "root")
+
+
+@pytest.fixture(scope="session")
+def initrd_image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """A small signed image."""
+    return make_image(tmp_path_factory.mktemp("image"))

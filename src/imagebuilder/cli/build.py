@@ -75,11 +75,19 @@ def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-e", "--extra-vars", action="append", default=[], metavar="KEY=VALUE|@FILE", help="set a variable of the tree"
     )
+    parser.add_argument(
+        "--sign",
+        type=Path,
+        metavar="KEY",
+        help="the key (`imagebuilder keygen`) that signs what is built, and that its initrds trust (default: "
+        "`signing_key` in group_vars)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the tree and its lock, then build it: in a private namespace, unless all is done already."""
     from imagebuilder.engine.done import Options, build_what_is_done
+    from imagebuilder.engine.sign import signer_of
 
     tree = tree_of(arguments)
     lock = lock_of(tree, renewed=arguments.lock)
@@ -90,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         repin=arguments.repin,
         keep_failed=arguments.keep_failed,
         shows=not arguments.store_only,
+        signer=signer_of(tree),
     )
     if arguments.repin and (lock or arguments.lock):
         raise UserError(
@@ -121,12 +130,18 @@ def tree_of(arguments: argparse.Namespace) -> TreeSpec:
     """Read the images that are meant: those of a playbook, or one by its config file."""
     from imagebuilder.spec.tree import load_image, load_tree
 
-    extra = extra_variables(arguments.extra_vars)
+    extra = extra_of(arguments)
     if arguments.config_file and arguments.kind and not arguments.playbook:
         return load_image(arguments.tree, arguments.kind, arguments.config_file, arguments.provisioner, extra)
     if arguments.config_file or arguments.kind or arguments.provisioner:
         raise UserError("one image is built by `--kind` and `--config-file`, without a playbook", hint=_ONE_IMAGE)
     return load_tree(playbook_at(arguments.playbook), extra)
+
+
+def extra_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The variables that the command line sets."""
+    extra = extra_variables(arguments.extra_vars)
+    return {**extra, "signing_key": str(arguments.sign.resolve())} if arguments.sign else extra
 
 
 def lock_of(tree: TreeSpec, *, renewed: bool = False) -> Lock | None:

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.build import add_tree_arguments, extra_variables, playbook_at
+from imagebuilder.cli.build import add_tree_arguments, extra_of, playbook_at
 from imagebuilder.cli.places import add_cache_argument, cache_folder
 from imagebuilder.errors import ImagebuilderError, UserError
 
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     from imagebuilder.spec.tree import load_tree
 
     playbook = _playbook(arguments.playbook)
-    tree = load_tree(playbook, extra_variables(arguments.extra_vars))
+    tree = load_tree(playbook, extra_of(arguments))
     old = read_lock(tree.root)
     if arguments.check:
         return _check(tree, old, as_json=arguments.json)

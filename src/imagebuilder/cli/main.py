@@ -13,7 +13,7 @@ from imagebuilder.cli.render import rendered
 
 _VERBS = (
     *("build", "plan", "lock", "shell", "boot", "store", "push", "pull", "sbom", "diff", "verify_reproducible"),
-    *("init", "migrate", "doctor"),
+    *("init", "keygen", "migrate", "doctor"),
 )
 _EPILOG = """\
 a first image:

@@ -11,6 +11,7 @@ from imagebuilder.events import ArtifactPublished, Report
 from imagebuilder.host.files import link, locked, publish_text, sweep
 from imagebuilder.plan.model import Artifact
 from imagebuilder.store.layout import Blob, Layout
+from imagebuilder.store.signing import SUFFIX
 
 SUMS = "SHA256SUMS"
 
@@ -47,6 +48,7 @@ def _write_sums(folder: Path, sums: Mapping[str, str]) -> None:
     """Write the list, without what is not in the folder, unless it says so already."""
     present = {name: hex for name, hex in sorted(sums.items()) if (folder / name).is_file()}
     if present != read_sums(folder) or not (folder / SUMS).exists():
+        (folder / f"{SUMS}{SUFFIX}").unlink(missing_ok=True)  # the signature of another list
         publish_text("".join(f"{hex}  {name}\n" for name, hex in present.items()), folder / SUMS)
 
 

@@ -13,6 +13,7 @@ from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.engine.packages import Packages
 from imagebuilder.engine.repin import repin
 from imagebuilder.engine.resolve import Kept
+from imagebuilder.engine.sign import check_clock
 from imagebuilder.engine.workspace import scratch, workspace
 from imagebuilder.errors import SpecError
 from imagebuilder.events import Note, Report
@@ -64,6 +65,7 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
         else:
             tree, resolution = _resolved(tree, packages, options, report)
         plan = compile_plan(tree, resolution)
+        check_clock(options.signer, plan)
         options.cache.layout.prepare()
         forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
         forecast.begin()

@@ -12,6 +12,7 @@ from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.manifests import put_manifests
 from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.engine.sbom import attach_sboms
+from imagebuilder.engine.sign import Signer, check_clock, show_signed
 from imagebuilder.events import Report
 from imagebuilder.plan.compile import compile_plan
 from imagebuilder.plan.lock import resolution_of
@@ -22,7 +23,7 @@ from imagebuilder.spec.tree import TreeSpec
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH if given.
+    """How to build, as opposed to what: what is kept, steps side by side, SOURCE_DATE_EPOCH and a signer if given.
 
     With `repin` the newest versions take the place of those that the tree names;
     `keep_failed` keeps what a failing step leaves; `shows` is whether the artifact
@@ -35,6 +36,7 @@ class Options:
     repin: bool = False
     keep_failed: bool = False
     shows: bool = True
+    signer: Signer | None = None
 
 
 def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Report) -> bool:
@@ -46,6 +48,7 @@ def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Rep
     forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
     if forecast.todo:
         return False
+    check_clock(options.signer, plan)
     with options.cache.used():
         forecast.begin()
         publish(plan, tree, options, report)
@@ -54,12 +57,13 @@ def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Rep
 
 def publish(plan: Plan, tree: TreeSpec, options: Options, report: Report) -> None:
     """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
-    cache = options.cache
+    cache, folder = options.cache, tree.settings.artifact_folder
     blobs = {artifact: cache.blob(plan.step(artifact.step)) for artifact in plan.artifacts}
     manifests = put_manifests(plan, blobs, cache.layout)
     lists = {artifact.name: cache.blob(plan.step(artifact.packages)) for artifact in plan.artifacts}
     attach_sboms(cache.layout, manifests.values(), lists)
     if options.shows:
-        show_artifacts(blobs, cache.layout, tree.settings.artifact_folder, report)
+        show_artifacts(blobs, cache.layout, folder, report)
+        show_signed(manifests, cache.layout, folder, options.signer)
     for step in plan.steps:
         cache.note_latest(tree.root, step)

@@ -17,8 +17,8 @@ from imagebuilder.errors import CommandError, PackageError
 from imagebuilder.host.command import Command, run
 from imagebuilder.host.files import publish_text
 from imagebuilder.plan.bases import earlier_bases
-from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, USERLAND_PACKAGES
-from imagebuilder.plan.requests import MINBASE, requests_of
+from imagebuilder.plan.initrd import FIRMWARE_PACKAGES
+from imagebuilder.plan.requests import MINBASE, requests_of, userland_of
 from imagebuilder.resolve.apt import Apt, Record
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.releases import newest, read_releases
@@ -114,7 +114,7 @@ class _Resolver:
     def _image(self, image: ImageSpec) -> ImagePackages:
         match image.keys:
             case InitrdKeys():
-                wanted = [*USERLAND_PACKAGES, *map(str, image.keys.include_packages)]
+                wanted = [*userland_of(self.tree), *map(str, image.keys.include_packages)]
                 on_build_root = image.provisioner is not None and image.provisioner.on_build_root
                 return ImagePackages(
                     install=self._fresh(image, [*MINBASE, *self._wanted(image)]) if on_build_root else (),

@@ -16,12 +16,13 @@ from pathlib import Path
 from imagebuilder.plan import names
 from imagebuilder.plan.model import Artifact, Builder
 from imagebuilder.plan.provisioner import actions_of, role_of
+from imagebuilder.plan.trust import trusted_keys
 from imagebuilder.resolve.resolution import ImagePackages
 from imagebuilder.spec.config import InitrdKeys
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source, Step
 from imagebuilder.steps.commands import RunCommands
-from imagebuilder.steps.initramfs import InitramfsTree, PackInitramfs
+from imagebuilder.steps.initramfs import InitramfsTree, PackInitramfs, Trust
 from imagebuilder.steps.initramfs_hooks import FOLDERS, HookedPrograms
 from imagebuilder.steps.kernel import Kernel, KernelImage
 from imagebuilder.steps.modules import Modules, profile
@@ -31,6 +32,9 @@ from imagebuilder.store.manifest import INITRD, KERNEL
 
 USERLAND_PACKAGES = ("busybox-static",)
 """What our part of the initrd runs on. Statically linked, it starts its applets without loading anything."""
+
+VERIFIER = "minisign"
+"""The public tool, and Debian's package, that checks signatures where keys are trusted: 1 MB with its libraries."""
 
 FIRMWARE_PACKAGES = tuple(
     f"firmware-{name}" for name in ("bnx2", "bnx2x", "intel-misc", "linux-free", "misc-nonfree", "qlogic", "realtek")
@@ -61,7 +65,13 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
     release = packages.kernel.release
     kernel = builder.add(f"kernel {release}: unpack", Kernel(release, packages.kernel.debs))
     modules = Modules(release, profile(keys.profile), keys.modules, packages.firmware)
-    programs = InitramfsTree(Source.of(_NODE_FILES), packages.userland, keys.include_binaries)
+    trusted = trusted_keys(tree)
+    programs = InitramfsTree(
+        node=Source.of(_NODE_FILES),
+        userland=packages.userland,
+        programs=(*((VERIFIER,) if trusted else ()), *keys.include_binaries),
+        trust=Trust(trusted, given.epoch) if trusted else None,
+    )
     layers = [
         builder.add(f"{image.name}: modules", modules, kernel=(kernel,)),
         builder.add(f"{image.name}: programs", programs),

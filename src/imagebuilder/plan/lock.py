@@ -151,6 +151,8 @@ def _place(tree: TreeSpec, image: ImageSpec, key: str, index: int | None) -> Loc
     """Where an image's `key` stands, and in it the item `index`."""
     if key == "kind":
         return image.location
+    if key == "verifier":
+        return tree.settings_document.at("trusted_keys")
     if key == "kernel_package" and key not in image.keys.model_fields_set:
         return tree.settings_document.at(key)
     return image.at(key) if index is None else image.at(key, index)

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, USERLAND_PACKAGES
+from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, USERLAND_PACKAGES, VERIFIER
 from imagebuilder.plan.provisioner import role_of
+from imagebuilder.plan.trust import trusted_keys
 from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageRequest
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source
@@ -41,6 +42,11 @@ def requests_of(image: ImageSpec) -> tuple[PackageRequest, ...]:
             return ()
 
 
+def userland_of(tree: TreeSpec) -> tuple[str, ...]:
+    """What our part of the tree's initrds runs on."""
+    return (*USERLAND_PACKAGES, VERIFIER) if trusted_keys(tree) else USERLAND_PACKAGES
+
+
 def settings_of(tree: TreeSpec) -> dict[str, Any]:
     """The tree's settings that packages depend on, by name. A mirror is none: all have the same packages."""
     settings: dict[str, Any] = tree.settings.model_dump(mode="json", include=set(_SETTINGS))
@@ -60,6 +66,7 @@ def asks_of(tree: TreeSpec, image: ImageSpec, bases: Mapping[str, Path]) -> dict
             kernel = keys.kernel_package or tree.settings.kernel_package
             asks |= {"include_packages": requests, "firmware": keys.firmware, "kernel_package": kernel}
             on_build_root = image.provisioner is not None and image.provisioner.on_build_root
+            asks |= {"verifier": VERIFIER} if trusted_keys(tree) else {}
             return asks | ({"build_root": True} if on_build_root else {})
         case BaseKeys() as keys:
             return asks | {"packages": requests, "debs": _digests(tree, keys.debs)}

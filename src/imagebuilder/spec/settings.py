@@ -14,13 +14,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from imagebuilder.spec.config import LISTED, Text, read_keys
+from imagebuilder.spec.config import LISTED, Strings, Text, read_keys
 from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.yamlfile import Document
 
 # Where tests compare what we install with what mmdebstrap and apt install, file by file.
 _PROVEN = frozenset({"bookworm", "trixie"})
 _SERVER = re.compile(r"(https?://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+OF_SIGNATURES = frozenset({"signing_key", "trusted_keys", "signature_days"})
+"""What roles and templates do not see: an image is the same, whoever signs it."""
 
 # As snapshot.debian.org and snapshot.ubuntu.com name the moments that they keep.
 _SNAPSHOT = re.compile(r"20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])([0-5][0-9]){2}Z")
@@ -36,6 +39,11 @@ def _snapshot(value: Any) -> Any:
     if not isinstance(value, str) or not _SNAPSHOT.fullmatch(value):
         raise ValueError(f"`{value}` is no moment of a snapshot; write it in UTC, `20260101T000000Z`")
     return value
+
+
+def _days(value: Any) -> Any:
+    # What `-e` gives is text.
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def _source_line(value: Any) -> str:
@@ -59,6 +67,9 @@ class Settings(BaseModel):
     kernel_package: str = "linux-image-amd64"
     repository_lists: Annotated[tuple[Annotated[str, BeforeValidator(_source_line)], ...], LISTED] = ()
     bootstrap: Literal["native", "mmdebstrap"] | None = None
+    signing_key: str | None = None
+    trusted_keys: Strings = ()
+    signature_days: Annotated[int, BeforeValidator(_days), Field(ge=0)] = 0
     build_artifact_path: str = "../builds"
     build_root_size: Annotated[Text, Field(pattern=r"^[0-9]+[kKmMgG%]?$")] = "8G"
 

@@ -28,7 +28,19 @@ _MOUNTED = b"/layers/modules/"
 _FOLDERS = ("dev", "jail", "layers", "newroot", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/lib", "usr/sbin")
 _LINKS = ("bin", "lib", "lib64", "sbin")
 _APPLETS = "usr/lib/imagebuilder/applets"
+_TRUST = "etc/imagebuilder"
 _EARLY = ("loop", "squashfs")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What an initrd accepts: signatures of `keys` (lines as `minisign -P` takes them), not older than `since`.
+
+    `since` is in seconds since 1970.
+    """
+
+    keys: tuple[str, ...]
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ class InitramfsTree(Step):
     """The initrd's files without modules: `node` (our part, as it is), busybox and `programs` out of `userland`.
 
     A `programs` entry is a name or an absolute path; its libraries come along.
+    Without `trust` the node boots what nobody signed.
     """
 
     kind: ClassVar[str] = "initramfs-tree"
@@ -45,6 +58,7 @@ class InitramfsTree(Step):
     node: Source
     userland: tuple[Deb, ...]
     programs: tuple[str, ...]
+    trust: Trust | None = None
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Raises UserError for a program or library that is in none of the packages."""
@@ -60,6 +74,9 @@ class InitramfsTree(Step):
         files = libraries.closure(root, ("busybox", *self.programs))
         for place, file in files.items():
             _install(file, output / place)
+        if self.trust:
+            _write(output / _TRUST / "keys", "".join(f"{key}\n" for key in self.trust.keys))
+            _write(output / _TRUST / "since", f"{self.trust.since}\n")
         applets = (output / _APPLETS).read_text().split()
         link_applets(output, applets, (output / "usr/bin/busybox").read_bytes())
 
@@ -136,6 +153,12 @@ def compress(machine: Machine, archive: Path, output: Path, *, zstd: bool) -> No
     else:
         machine.run(Command(("gzip", "-9", "-n", str(archive))))
         shutil.move(archive.with_name(f"{archive.name}.gz"), output)
+
+
+def _write(target: Path, text: str) -> None:
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    target.chmod(0o644)
 
 
 def _copy(source: str, target: str) -> None:

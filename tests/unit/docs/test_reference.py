@@ -118,7 +118,7 @@ def test_kernel_arguments_are_those_that_the_initrd_reads() -> None:
 def test_errors_of_a_node_are_those_that_the_initrd_knows() -> None:
     described = [_bare(row[0]) for row in _table("node-errors.md", "Errors of a booting node")]
     scripts = "".join(path.read_text() for path in INITRD.rglob("*") if path.is_file())
-    assert sorted(described) == sorted(set(re.findall(r"\bfail (NB-[A-Z-]+)", scripts)))
+    assert sorted(described) == sorted(set(re.findall(r"(?:\bfail |\bproblem_code=)(NB-[A-Z-]+)", scripts)))
 
 
 def test_links_between_the_documents_lead_somewhere() -> None:

@@ -23,8 +23,27 @@ LINES = {
         "on_fail": "reboot",
     },
     "ip=dhcp nb.onfail=shell ip=10.0.0.2/24": {"ip_argument": "10.0.0.2/24", "on_fail": "shell"},
+    'x="a BASEFS=no" OVERLAYFS="a,b" nb.report=/r/1 API_CB="h:1"': {
+        "BASEFS": "",
+        "OVERLAYFS": "a,b",
+        "REPORT": "http://h:1/r/1",
+    },
+    "MANIFEST=discovery:stable nb.manifest_min=1700000000 SERVERS=a,b nb.report=http://x/y": {
+        "MANIFEST": "discovery:stable",
+        "manifest_min": "1700000000",
+        "SERVERS": "a,b",
+        "REPORT": "http://x/y",
+    },
     "BASEFS= unknown * $(reboot) `reboot` a=b=c API_CB=h:1?": {"BASEFS": "", "API_CB": "h:1?"},
-    "": {"BASEFS": "", "OVERLAYFS": "", "BOOTIF_MAC": "", "SYSLOGSERVER": "", "API_CB": "", "ip_argument": ""},
+    "": {
+        "BASEFS": "",
+        "OVERLAYFS": "",
+        "BOOTIF_MAC": "",
+        "SYSLOGSERVER": "",
+        "API_CB": "",
+        "ip_argument": "",
+        "MANIFEST": "",
+    },
 }
 MACS = {
     "01-52-54-00-12-34-56": "52:54:00:12:34:56",
@@ -34,8 +53,8 @@ MACS = {
     "AA-BB-CC-DD-EE-FF": "aa:bb:cc:dd:ee:ff",
 }
 URLS = {
-    "common/base.img": "http://srv:9080/common/base.img",
-    "//common/base.img": "http://srv:9080/common/base.img",
+    "common/base.img": "http://srv:9080/common/base.img http://b/common/base.img http://c:81/common/base.img",
+    "//common/base.img": "http://srv:9080/common/base.img http://b/common/base.img http://c:81/common/base.img",
     "http://other/x?y=1&z": "http://other/x?y=1&z",
 }
 STATIC = {
@@ -65,15 +84,23 @@ def test_every_spelling_of_bootif_is_one_address(tmp_path: Path, given: str) -> 
 
 @pytest.mark.parametrize("name", URLS)
 def test_artifact_is_named_by_path_or_url(tmp_path: Path, name: str) -> None:
-    assert run_shell(f"API_CB=srv:9080; url_of {quoted(name)}", tmp_path).stdout == URLS[name]
+    script = f'API_CB=srv:9080 SERVERS=b,http://c:81; locate {quoted(name)}; printf %s "$urls"'
+    assert run_shell(script, tmp_path).stdout == URLS[name]
+
+
+def test_servers_alone_are_enough(tmp_path: Path) -> None:
+    assert run_shell('API_CB="" SERVERS=b; locate x; echo "$urls"', tmp_path).stdout == "http://b/x\n"
 
 
 @pytest.mark.parametrize(
     ("name", "server", "said"),
-    [("common/x", "", "API_CB= does not say on which server"), ("https://h/x", "srv", "`https://h/x` is no http://")],
+    [
+        ("common/x", "", "neither API_CB= nor SERVERS= says on which server"),
+        ("https://h/x", "srv", "`https://h/x` is no http://"),
+    ],
 )
 def test_artifact_that_cannot_be_fetched_is_named(tmp_path: Path, name: str, server: str, said: str) -> None:
-    result = run_shell(f"API_CB={server}; url_of {name}", tmp_path)
+    result = run_shell(f"API_CB={server} SERVERS=; locate {name}", tmp_path)
     assert result.returncode == FAILED
     assert "error=NB-ARGUMENT" in result.stdout
     assert said in result.stdout

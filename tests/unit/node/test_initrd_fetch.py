@@ -1,177 +1,131 @@
-"""Fetching on a bad day: servers that fall silent, break off, lie about lengths or serve something else."""
+"""Fetching on a bad day: servers that fall silent, break off, lie about lengths or are not there."""
 
 from __future__ import annotations
 
-import hashlib
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from initrd_shell import FAILED, run_shell
+from hostile import Hostile, Trouble, hostile
+from initrd_shell import run_shell
 
 CONTENT = bytes(range(256)) * 4000
-HALF = len(CONTENT) // 2
+SIZE = len(CONTENT)
+HALF = SIZE // 2
+DEAD = "http://127.0.0.1:9/file"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Each path misbehaves in its own way; `NAME.once` does so for the first request only."""
-
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.requests[self.path] += 1
-        trouble, _, once = self.path.strip("/").partition(".")
-        well = once == "once" and self.server.requests[self.path] > 1
-        if trouble.isdecimal() and not well:
-            self._answer(int(trouble), b"no\n", 3)
-        elif self.path.endswith("/SHA256SUMS"):
-            known = self.server.sums
-            self._answer(200 if known else 404, known.encode(), len(known))
-        else:
-            self._content("" if well else trouble)
-
-    def _content(self, trouble: str) -> None:
-        start = int((self.headers.get("Range") or "bytes=0-")[6:].rstrip("-"))
-        self.server.starts.append(start)
-        length = None if trouble == "nolength" else len(CONTENT) - start
-        sent = CONTENT[start : start + HALF] if trouble in ("silent", "broken", "nolength") else CONTENT[start:]
-        self._answer(206 if start else 200, sent, length)
-        if trouble == "silent":
-            self.wfile.flush()
-            time.sleep(5)
-
-    def _answer(self, status: int, body: bytes, length: int | None) -> None:
-        self.send_response(status)
-        if length is not None:
-            self.send_header("Content-Length", str(length))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-class Server(ThreadingHTTPServer):
-    """Counts requests by path, and keeps where each transfer began."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.requests: Counter[str] = Counter()
-        self.starts: list[int] = []
-        self.sums = ""
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away early is what some of the tests want."""
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
-        yield running
-        running.shutdown()
-
-
-def _fetch(server: Server, folder: Path, name: str) -> tuple[int, str]:
-    result = run_shell(f"fetch {server.url}/{name} {folder}/file", folder)
+def _fetch(folder: Path, *urls: str, size: int = SIZE, limit: int = SIZE) -> tuple[int, str]:
+    """Exit status and what was said; the reason and the number of retries come last."""
+    script = f"""fetch {folder}/file {size} {limit} {" ".join(urls)}; status=$?
+        [ "$status" = 0 ] || echo "$problem_code $problem"; echo "retries $retries"; exit $status"""
+    result = run_shell(script, folder)
     assert result.stderr in ("", "Terminated\n")  # the shell tells that it ended a silent transfer
     return result.returncode, result.stdout
 
 
-def test_whole_file_arrives(server: Server, tmp_path: Path) -> None:
-    assert _fetch(server, tmp_path, "file") == (0, "")
-    assert (tmp_path / "file").read_bytes() == CONTENT
+def _is_whole(folder: Path) -> bool:
+    return (folder / "file").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("trouble", ["broken.once", "silent.once"])
-def test_transfer_goes_on_where_it_stopped(server: Server, tmp_path: Path, trouble: str) -> None:
-    status, said = _fetch(server, tmp_path, trouble)
-    assert (status, (tmp_path / "file").read_bytes() == CONTENT) == (0, True)
-    assert server.starts == [0, HALF]
-    assert "try 1 of 8" in said
+WELL: dict[str, tuple[Trouble, int]] = {
+    "nothing wrong": (Trouble(), 0),
+    "breaks off once": (Trouble(times=1, sent=HALF), 1),
+    "falls silent once": (Trouble(times=1, sent=HALF, silent=4), 1),
+    "resets every 100 KB": (Trouble(sent=100_000), 10),
+    "breaks off and ignores Range": (Trouble(times=1, sent=HALF, whole=True), 1),
+    "gives no length and half of it": (Trouble(times=1, sent=HALF, length=""), 1),
+    "says less than it has": (Trouble(times=1, length=str(HALF)), 1),
+    "says more than it has": (Trouble(times=1, length=str(2 * SIZE)), 0),
+    "503 once": (Trouble(times=1, status=503), 1),
+    "500 three times": (Trouble(times=3, status=500), 3),
+    "429 with Retry-After": (Trouble(times=1, status=429, headers={"Retry-After": "1"}), 1),
+    "sends something longer once": (Trouble(times=1, body=lambda body: body + b"more"), 1),
+    "redirects with 307": (Trouble(times=1, status=307, headers={"Location": "/file"}), 0),
+}
 
 
-def test_server_that_comes_back_is_waited_for(server: Server, tmp_path: Path) -> None:
-    status, said = _fetch(server, tmp_path, "503.once")
-    assert (status, (tmp_path / "file").read_bytes() == CONTENT) == (0, True)
-    assert "503 Service Unavailable, try 1 of 8" in said
+@pytest.mark.parametrize(("trouble", "retries"), WELL.values(), ids=WELL.keys())
+def test_file_arrives_whole_where_the_server(tmp_path: Path, trouble: Trouble, retries: int) -> None:
+    with hostile({"/file": CONTENT}, {"/file": trouble}) as server:
+        status, said = _fetch(tmp_path, f"{server.url}/file")
+    assert (status, _is_whole(tmp_path)) == (0, True), said
+    assert said.endswith(f"retries {retries}\n")
 
 
-@pytest.mark.parametrize(
-    ("name", "error", "requests"),
-    [("404", "NB-NOT-FOUND", 1), ("410", "NB-NOT-FOUND", 1), ("403", "NB-FETCH", 1), ("500", "NB-FETCH", 8)],
-)
-def test_refusal_ends_the_boot_at_once_and_trouble_after_eight_tries(
-    server: Server, tmp_path: Path, name: str, error: str, requests: int
-) -> None:
-    status, said = _fetch(server, tmp_path, name)
-    assert (status, server.requests[f"/{name}"]) == (FAILED, requests)
-    assert f"error={error} detail=" in said
-    assert f"{server.url}/{name}" in said.splitlines()[-1]
+def test_transfer_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    with hostile({"/file": CONTENT}, {"/file": Trouble(times=1, sent=HALF)}) as server:
+        _fetch(tmp_path, f"{server.url}/file")
+        assert server.starts == [("/file", 0), ("/file", HALF)]
+
+
+def test_next_server_goes_on_where_one_fell_silent(tmp_path: Path) -> None:
+    with (
+        hostile({"/file": CONTENT}, {"/file": Trouble(sent=HALF, silent=4)}) as first,
+        hostile({"/file": CONTENT}) as second,
+    ):
+        assert _fetch(tmp_path, DEAD, f"{first.url}/file", f"{second.url}/file")[0] == 0
+        assert second.starts == [("/file", HALF)]
+    assert _is_whole(tmp_path)
+
+
+def _asked(server: Hostile) -> int:
+    return server.asked["/file"]
+
+
+ILL: dict[str, tuple[Trouble, str, int]] = {
+    "404": (Trouble(status=404), "NB-NOT-FOUND", 1),
+    "410": (Trouble(status=410), "NB-NOT-FOUND", 1),
+    "403": (Trouble(status=403), "NB-FETCH", 1),
+    "500": (Trouble(status=500), "NB-FETCH", 10),
+    "redirects in a circle": (Trouble(status=302, headers={"Location": "/file"}), "NB-FETCH", 20),
+    "half a file, always": (Trouble(body=lambda body: body[:HALF]), "NB-FETCH", 21),
+    "too much, always": (Trouble(body=lambda body: body + b"more"), "NB-FETCH", 10),
+}
+
+
+@pytest.mark.parametrize(("trouble", "code", "asked"), ILL.values(), ids=ILL.keys())
+def test_server_is_given_up_that_answers(tmp_path: Path, trouble: Trouble, code: str, asked: int) -> None:
+    with hostile({"/file": CONTENT}, {"/file": trouble}) as server:
+        status, said = _fetch(tmp_path, f"{server.url}/file")
+        assert status == 1, said
+        assert f"{code} {server.url}/file: " in said.splitlines()[-2]
+        assert _asked(server) <= asked
+
+
+def test_one_server_that_has_it_is_enough(tmp_path: Path) -> None:
+    with hostile({}) as empty, hostile({"/file": CONTENT}) as full:
+        assert _fetch(tmp_path, f"{empty.url}/file", DEAD, f"{full.url}/file")[0] == 0
+
+
+def test_never_more_arrives_than_may(tmp_path: Path) -> None:
+    with hostile({"/file": CONTENT}) as server:
+        status, said = _fetch(tmp_path, f"{server.url}/file", size=0, limit=5000)
+    assert status == 1
+    assert "more than 5000 bytes" in said
 
 
 def test_nobody_there_is_told_with_the_reason(tmp_path: Path) -> None:
-    result = run_shell(f"fetch http://127.0.0.1:9/file {tmp_path}/file", tmp_path)
-    assert result.returncode == FAILED
-    assert "Connection refused, try 8 of 8" in result.stdout.splitlines()[-1]
+    status, said = _fetch(tmp_path, DEAD)
+    assert status == 1
+    assert f"NB-FETCH {DEAD}: can't connect to remote host (127.0.0.1): Connection refused" in said.splitlines()[-2]
 
 
-@pytest.mark.parametrize(("name", "size"), [("file", len(CONTENT)), ("nolength", 0)])
-def test_length_is_asked_for_without_the_content(server: Server, tmp_path: Path, name: str, size: int) -> None:
-    assert run_shell(f"remote_size {server.url}/{name}", tmp_path).stdout == f"{size}\n"
+@pytest.mark.parametrize(
+    ("trouble", "size"), [(Trouble(), SIZE), (Trouble(length=""), 0), (Trouble(status=500), 0)], ids=["", "none", "500"]
+)
+def test_length_is_asked_for_without_the_content(tmp_path: Path, trouble: Trouble, size: int) -> None:
+    with hostile({"/file": CONTENT}, {"/file": trouble}) as server:
+        result = run_shell(f'ask_size {server.url}/file; echo "$remote_size"', tmp_path)
+    assert result.stdout == f"{size}\n"
 
 
-def _check(server: Server, folder: Path, sums: str) -> tuple[int, str]:
-    server.sums = sums
-    (folder / "file").write_bytes(CONTENT)
-    result = run_shell(f"check_digest '{server.url}/common/base.img?token=1' {folder}/file", folder)
-    return result.returncode, result.stdout
-
-
-GOOD = hashlib.sha256(CONTENT).hexdigest()
-BAD = hashlib.sha256(b"").hexdigest()
-
-
-@pytest.mark.parametrize("line", [f"{GOOD}  base.img", f"{GOOD} *base.img", f"{GOOD}  ./base.img"])
-def test_digest_that_fits_lets_the_boot_go_on(server: Server, tmp_path: Path, line: str) -> None:
-    status, said = _check(server, tmp_path, f"{BAD}  other\n{line}\n")
-    assert status == 0
-    assert f"detail=base.img sha256:{GOOD}" in said
-
-
-def test_digest_that_does_not_fit_ends_the_boot(server: Server, tmp_path: Path) -> None:
-    status, said = _check(server, tmp_path, f"{BAD}  base.img\n")
-    assert status == FAILED
-    assert f"error=NB-DIGEST detail={server.url}/common/base.img?token=1 has sha256 {GOOD}, but" in said
-
-
-@pytest.mark.parametrize("sums", ["", f"{BAD}  base.img.old\n{BAD}  x-base.img\n"])
-def test_bytes_that_nothing_vouches_for_are_called_unchecked(server: Server, tmp_path: Path, sums: str) -> None:
-    status, said = _check(server, tmp_path, sums)
-    assert status == 0
-    assert "detail=UNCHECKED base.img: no SHA256SUMS beside it names it" in said
-
-
-def test_sums_that_the_server_cannot_give_end_the_boot(server: Server, tmp_path: Path) -> None:
-    result = run_shell(f"fetch_sums {server.url}/500 {tmp_path}/sums", tmp_path)
-    assert result.returncode == FAILED
-    assert "error=NB-FETCH" in result.stdout
-
-
-def test_sums_are_fetched_once_for_all_layers_of_a_folder(server: Server, tmp_path: Path) -> None:
-    server.sums = f"{GOOD}  a\n{GOOD}  b\n"
-    (tmp_path / "file").write_bytes(CONTENT)
-    checks = "".join(f"check_digest {server.url}/common/{name} {tmp_path}/file\n" for name in "ab")
-    assert run_shell(checks, tmp_path).stdout.count(GOOD) == 2
-    assert server.requests["/common/SHA256SUMS"] == 1
+def test_pauses_grow_to_a_bound_differ_and_honour_the_server(tmp_path: Path) -> None:
+    script = """sleep() { echo "$1"; }
+        retry_after=0; for round in 1 2 3 4 5 6 7 8 9; do pause_before_round $round; done
+        retry_after=60; pause_before_round 1"""
+    pauses = [float(line) for line in run_shell(script, tmp_path).stdout.splitlines()]
+    bounds = [2, 4, 8, 16, 30, 30, 30, 30, 30, 62]
+    assert all(low / 2 <= pause <= low for pause, low in zip(pauses[:9], bounds[:9], strict=True)), pauses
+    assert 61 <= pauses[9] <= 62
+    assert len(set(pauses[4:9])) > 1

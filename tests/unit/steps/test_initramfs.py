@@ -15,7 +15,7 @@ from imagebuilder.errors import ImagebuilderError
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps import initramfs
 from imagebuilder.steps.base import Source
-from imagebuilder.steps.initramfs import InitramfsTree
+from imagebuilder.steps.initramfs import InitramfsTree, Trust
 from machine import PlainMachine
 from mirror import make_package
 
@@ -88,3 +88,12 @@ def test_compressed_archive_is_the_same_every_time_and_unpacks_to_what_it_was(tm
     assert first == second
     argv = ["zstd", "-dc"] if zstd else ["gzip", "-dc"]
     assert subprocess.run(argv, input=first, capture_output=True, check=True).stdout == b"content" * 10_000
+
+
+def test_trusted_keys_are_part_of_it(tmp_path: Path, userland: tuple[Deb, ...]) -> None:
+    output = tmp_path / "tree"
+    output.mkdir()
+    step = InitramfsTree(Source.of(NODE), userland, ("tool",), Trust(("RWa", "RWb"), 1700000000))
+    step.run(PlainMachine(tmp_path), {}, output)
+    assert (output / "etc/imagebuilder/keys").read_text() == "RWa\nRWb\n"
+    assert (output / "etc/imagebuilder/since").read_text() == "1700000000\n"

@@ -3,9 +3,18 @@
 
 parse_arguments() { # COMMAND-LINE
     local word
-    BASEFS='' OVERLAYFS='' API_CB='' BOOTIF_MAC='' SYSLOGSERVER='' ip_argument='' on_fail=reboot
-    set -f
-    for word in $1; do
+    BASEFS='' OVERLAYFS='' MANIFEST='' API_CB='' SERVERS='' BOOTIF_MAC='' SYSLOGSERVER='' ip_argument=''
+    on_fail=reboot manifest_min=0 REPORT=''
+    # As the kernel does: double quotes keep a word together and are no part of it.
+    printf '%s\n' "$1" | awk '{
+        for (i = 1; i <= length($0); i++) {
+            c = substr($0, i, 1)
+            if (c == "\"") quoted = !quoted
+            else printf "%s", c ~ /[ \t]/ && !quoted ? "\n" : c
+        }
+        print ""
+    }' >"$RUN/arguments"
+    while IFS= read -r word; do
         # RackHD's templates write URLs as HTML does.
         while [ "$word" != "${word#*&amp;}" ]; do
             word="${word%%&amp;*}&${word#*&amp;}"
@@ -13,14 +22,22 @@ parse_arguments() { # COMMAND-LINE
         case $word in
         BASEFS=*) BASEFS=${word#*=} ;;
         OVERLAYFS=*) OVERLAYFS=${word#*=} ;;
+        MANIFEST=*) MANIFEST=${word#*=} ;;
         API_CB=*) API_CB=${word#*=} ;;
+        SERVERS=*) SERVERS=${word#*=} ;;
         BOOTIF=*) BOOTIF_MAC=$(normal_mac "${word#*=}") ;;
         SYSLOGSERVER=*) SYSLOGSERVER=${word#*=} ;;
         ip=*) ip_argument=${word#*=} ;;
         nb.onfail=*) on_fail=${word#*=} ;;
+        nb.manifest_min=*) manifest_min=${word#*=} ;;
+        nb.report=*) REPORT=${word#*=} ;;
         esac
-    done
-    set +f
+    done <"$RUN/arguments"
+    case $manifest_min in '' | *[!0-9]*) fail NB-ARGUMENT "\`nb.manifest_min=$manifest_min\` is no time in seconds" ;; esac
+    case $REPORT in
+    '' | http://*) ;;
+    *) REPORT=http://$API_CB/${REPORT#/} ;;
+    esac
 }
 
 # Lower case and colons, without the hardware type that boot loaders put in front of the six octets.
@@ -31,16 +48,20 @@ normal_mac() { # TEXT
     printf %s "$mac"
 }
 
-# The URL of an artifact that is named by a URL or by a path on the server.
-url_of() { # NAME
-    local path=$1
+# Sets urls: where an artifact can be fetched that is named by a URL, or by a path on the servers.
+locate() { # NAME
+    local path=$1 server
+    urls=''
     case $path in
-    http://*) printf %s "$path" ;;
+    http://*) urls=$path ;;
     *://*) fail NB-ARGUMENT "\`$path\` is no http:// address" ;;
     *)
-        [ "$API_CB" ] || fail NB-ARGUMENT "\`$path\` is a path, and API_CB= does not say on which server"
         while [ "$path" != "${path#/}" ]; do path=${path#/}; done
-        printf %s "http://$API_CB/$path"
+        for server in $(printf %s "$API_CB,$SERVERS" | tr , ' '); do
+            urls="$urls http://${server#http://}/$path"
+        done
+        urls=${urls# }
+        [ "$urls" ] || fail NB-ARGUMENT "\`$path\` is a path, and neither API_CB= nor SERVERS= says on which server"
         ;;
     esac
 }

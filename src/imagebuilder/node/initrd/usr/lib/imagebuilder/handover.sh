@@ -20,7 +20,7 @@ hand_over() {
 # KEY='value' lines for sh and for systemd: read by the agent and by whatever forwards syslog.
 write_boot_facts() {
     local name value
-    for name in API_CB BOOTIF_MAC SYSLOGSERVER BASEFS OVERLAYFS; do
+    for name in API_CB BOOTIF_MAC SYSLOGSERVER BASEFS OVERLAYFS MANIFEST; do
         eval "value=\$$name"
         printf "%s='%s'\n" "$name" "$(printf %s "$value" | tr -d "'")"
     done >"$RUN/boot.env"
@@ -60,6 +60,7 @@ match_boot_nic() {
 # Never comes back.
 leave() {
     local name
+    finish_record
     killall syslogd klogd 2>/dev/null
     rm -f /dev/log
     for name in proc sys dev run; do

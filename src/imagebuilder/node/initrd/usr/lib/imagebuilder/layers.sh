@@ -1,24 +1,12 @@
 # shellcheck shell=dash disable=SC2034,SC2154
-# The layers of the image: found, measured, fetched, checked, stacked.
+# The layers of the image: measured and stacked.
 #
-# Layer 0 is the base, 1 and up are the overlays. Layer N has url_N and size_N (bytes, 0 when the
-# server did not say); its file is /layers/N.file, what it holds is in /layers/N. Each overlay is
-# unpacked on its own and the kernel stacks them: only so do whiteouts, and a folder in the place
-# of a file, mean for the overlays below what they mean for the base.
+# Layer 0 is the base, 1 and up are the overlays. The file of layer N is /layers/N.file, what it holds
+# is in /layers/N. Each overlay is unpacked on its own and the kernel stacks them: only so do
+# whiteouts, and a folder in the place of a file, mean for the overlays below what they mean for the base.
 
 readonly RESERVE=96 # MB of RAM for the booted system's processes
 readonly UNPACKED=4 # an overlay takes about so many times its compressed size
-
-find_layers() {
-    local name url
-    [ "$BASEFS" ] || fail NB-ARGUMENT "BASEFS= does not say which base to boot"
-    layer_count=0
-    for name in "$BASEFS" $(printf %s "$OVERLAYFS" | tr , ' '); do
-        url=$(url_of "$name")
-        eval "url_$layer_count=\$url size_$layer_count=$(remote_size "$url")"
-        layer_count=$((layer_count + 1))
-    done
-}
 
 # The layers' numbers from FIRST to the last.
 layers_from() { # FIRST
@@ -48,41 +36,6 @@ check_memory() {
     text="$text; $available of $(megabytes $((total * 1024))) MB can be had"
     [ "$needed" -le "$available" ] || fail NB-MEMORY "the image $text"
     phase memory "$text"
-}
-
-fetch_layers() {
-    local number url file
-    for number in $(layers_from 0); do
-        eval "url=\$url_$number"
-        file=/layers/$number.file
-        fetch "$url" "$file"
-        phase fetch "$(stat -c %s "$file") bytes $url"
-        check_digest "$url" "$file"
-    done
-}
-
-# SHA256SUMS beside the file on the server says what it must be.
-check_digest() { # URL FILE
-    local name=${1%%\?*} sums wanted found
-    sums=$RUN/sums-$(printf %s "${name%/*}" | tr -c A-Za-z0-9 _)
-    fetch_sums "${name%/*}/SHA256SUMS" "$sums"
-    name=${name##*/}
-    wanted=$(awk -v name="$name" '{ sub(/^[*]/, "", $2); sub(/^[.]\//, "", $2) } $2 == name { print $1; exit }' "$sums")
-    if [ -z "$wanted" ]; then
-        phase digest "UNCHECKED $name: no SHA256SUMS beside it names it"
-        return
-    fi
-    found=$(sha256sum "$2")
-    found=${found%% *}
-    [ "$found" = "$wanted" ] || fail NB-DIGEST "$1 has sha256 $found, but SHA256SUMS says $wanted"
-    phase digest "$name sha256:$found"
-}
-
-# Once for all layers of a folder; an empty file stands for none.
-fetch_sums() { # URL FILE
-    [ ! -e "$2" ] || return 0
-    wget_patiently "$1" "$2.part" -O "$2.part" || : >"$2.part"
-    mv "$2.part" "$2"
 }
 
 stack_layers() {

@@ -2,9 +2,10 @@
 # From network cards to an address: sets nic, address (ADDRESS/PREFIX), gateway, nameservers, domain, mtu.
 
 export LEASE=$RUN/lease   # udhcpc.script writes it
-readonly NIC_WAIT=15   # seconds for a driver to show its card
-readonly LINK_WAIT=20  # seconds for a cable to be heard: 10GBASE-T takes ten
-readonly DHCP_ROUNDS=5 # of nine seconds a card: a switch port that waits for a spanning tree is deaf for thirty
+NIC_WAIT=15    # seconds for a driver to show its card
+LINK_WAIT=40   # seconds for a cable to be heard: 10GBASE-T takes ten, some switches thirty
+DHCP_PAUSE=3   # seconds for an answer, asked three times a round
+DHCP_ROUNDS=12 # of nine seconds a card: a switch port that waits for a spanning tree is deaf for thirty
 
 start_network() {
     local candidates other
@@ -93,7 +94,7 @@ find_lease() { # NIC...
     local round=1
     while [ "$round" -le "$DHCP_ROUNDS" ]; do
         for nic in $(with_link "$@"); do
-            udhcpc -i "$nic" -n -q -f -t 3 -T 3 -O mtu -s /usr/lib/imagebuilder/udhcpc.script >/dev/null 2>&1
+            udhcpc -i "$nic" -n -q -f -t 3 -T "$DHCP_PAUSE" -O mtu -s /usr/lib/imagebuilder/udhcpc.script >/dev/null 2>&1
             if [ -e "$LEASE" ]; then
                 . "$LEASE"
                 return

@@ -24,28 +24,51 @@ say() { # TEXT
     log 5 "$1"
 }
 
-phase() { # NAME DETAIL
-    log 5 "phase=$1 ms=$(uptime_ms) detail=$2"
+# In red on every console.
+warn() { # TEXT
+    log 3 "$(printf '\033[1;31m%s\033[0m' "$1")"
 }
 
-# Says why the node cannot boot, then does what nb.onfail= wants. Does so from a subshell too.
+phase() { # NAME DETAIL
+    local ms
+    ms=$(uptime_ms)
+    log 5 "phase=$1 ms=$ms detail=$2"
+    record "$1" "$ms" '' "$2"
+}
+
+# Says why the node cannot boot, then does what nb.onfail= wants. Of several layers that are
+# fetched side by side, each leaves its reason to the one program that waits for them.
 fail() { # CODE SENTENCE
+    local ms pause=30
     trap - EXIT
-    log 3 "error=$1 ms=$(uptime_ms) detail=$2"
+    if [ "${layer_job:-}" ]; then
+        printf '%s %s\n' "$1" "$2" >"$RUN/failed-$layer_job"
+        exit 1
+    fi
+    ms=$(uptime_ms)
+    log 3 "error=$1 ms=$ms detail=$2"
+    record error "$ms" "$1" "$2"
+    deliver_log
     case ${on_fail:-reboot} in
     shell)
         say "a shell, as nb.onfail=shell asks; the node restarts when it ends"
         setsid cttyhack sh
+        pause=0
         ;;
     poweroff)
         sleep 1 # the last line is still on its way to the syslog server
         poweroff -f
         ;;
-    *)
-        say "the node restarts in 30 s; nb.onfail=shell or poweroff does that instead"
-        sleep 30
+    retry)
+        say "the node tries again in $pause s"
+        sleep "$pause"
+        exec /init again
         ;;
+    reboot:*[!0-9]* | reboot:) ;;
+    reboot:*) pause=${on_fail#*:} ;;
     esac
+    say "the node restarts in $pause s; nb.onfail=retry, shell or poweroff does that instead"
+    sleep "$pause"
     reboot -f
     sleep 60 # what called us must not go on meanwhile
 }
