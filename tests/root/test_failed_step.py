@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -83,10 +84,13 @@ def test_shell_is_a_persons_on_a_terminal(kept: Site) -> None:
     argv = ["setsid", "--ctty", "--wait", str(PROGRAM), "shell", "--cache", str(kept.cache), "--failed"]
     with closing(Terminal(argv)) as terminal:
         terminal.until(rb"\(extra: provision\) / # ")
-        terminal.type(b"sleep 99\r")
-        terminal.until(rb"sleep 99\r\n")
+        terminal.type(b"sh -c 'echo beg''an; sleep 99'\r")
+        terminal.until(rb"began\r\n")
+        time.sleep(0.5)  # nobody's hand is quicker, and bash gives the terminal to and fro
         terminal.type(b"\x03")
-        terminal.until(rb"\^C\r\n(.|\n)*\(extra: provision\) / # ", timeout=30)
+        time.sleep(0.5)
+        terminal.type(b"echo here $((6 * 7))\r")
+        terminal.until(rb"here 42\r\n(.|\n)*\(extra: provision\) / # ", timeout=30)
         assert b"job control" not in terminal.shown
         second = _shell(kept, "true\n")
         assert second.stderr.endswith(f"error: another shell is open in the failed step `{STEP}`\n")
