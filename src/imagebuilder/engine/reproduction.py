@@ -80,7 +80,7 @@ def compare(first: Cache, second: Cache) -> Verdict:
         if before is None:
             raise ImagebuilderError(
                 f"the second build was of another plan: `{record.name}` is not a step of the first",
-                hint="a mirror that moved between the builds does this: try again, or pin the packages with a lock",
+                hint="a mirror that moved in between does this: try again, or `imagebuilder lock` the packages",
             )
         compared += 1
         if before.sha256 != record.sha256:
