@@ -1,4 +1,4 @@
-"""The kernel command line of a node, as RackHD's boot profile writes it."""
+"""The kernel command line of a node: by a manifest where there is one, else as RackHD's boot profile writes it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ class Arguments:
         """The arguments that name layers as paths on the server; the console gets notices, no chatter."""
         words = [
             f"API_CB={self.server}",
-            f"BASEFS=/{artifacts.base}",
-            f"OVERLAYFS={','.join(f'/{name}' for name in artifacts.overlays)}" if artifacts.overlays else "",
+            *_layers(artifacts),
             f"BOOTIF=01-{self.mac.replace(':', '-')}",
             "console=ttyS0,115200n8",
             # The lines of our initrd are notices (level 5): shown, while drivers' news (6) are not.
@@ -28,3 +27,10 @@ class Arguments:
             self.more,
         ]
         return " ".join(word for word in words if word)
+
+
+def _layers(artifacts: Artifacts) -> list[str]:
+    if artifacts.manifest:
+        return [f"MANIFEST=/{artifacts.manifest}"]
+    overlays = ",".join(f"/{name}" for name in artifacts.overlays)
+    return [f"BASEFS=/{artifacts.base}", *([f"OVERLAYFS={overlays}"] if overlays else [])]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuilder.errors import UserError
+from imagebuilder.store.manifest import Manifest
 
 _INITRD = "initrd.img-"
 _KERNEL = "vmlinuz-"
 _BASE = ".squashfs.img"
+_MANIFEST = ".manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,14 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """The files of one boot, all in `folder`."""
+    """The files of one boot, all in `folder`; `manifest` is the signed one that names just them, if there is one."""
 
     folder: Path
     kernel: str
     initrd: str
     base: str
     overlays: tuple[str, ...]
+    manifest: str | None = None
 
 
 def select(folder: Path, wanted: Selection) -> Artifacts:
@@ -41,13 +44,24 @@ def select(folder: Path, wanted: Selection) -> Artifacts:
         )
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     release = _kernel_release(names, wanted.kernel, folder)
-    return Artifacts(
+    chosen = Artifacts(
         folder=folder,
         kernel=_KERNEL + release,
         initrd=_INITRD + release,
         base=_base(names, wanted.base, release, folder),
         overlays=tuple(_overlay(names, overlay, folder) for overlay in wanted.overlays),
     )
+    return replace(chosen, manifest=_manifest(names, chosen))
+
+
+def _manifest(names: list[str], chosen: Artifacts) -> str | None:
+    titles = [chosen.kernel, chosen.initrd, chosen.base, *chosen.overlays]
+    for name in names:
+        if name.endswith(_MANIFEST):
+            layers = Manifest.from_bytes((chosen.folder / name).read_bytes()).layers
+            if [layer.title for layer in layers] == titles:
+                return name
+    return None
 
 
 def _kernel_release(names: list[str], wanted: str | None, folder: Path) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 class PhaseReached:
     """The node did something for the first time, `seconds` after it was switched on.
 
-    `name` is `firmware`, `kernel`, `init` and then what the initrd says (`modules`, `network`, `memory`,
-    `fetch`, `digest`, `mount`, `switch`), then `agent`, `task`, `result`.
+    `name` is `firmware`, `kernel`, `init` and then what the initrd says (`modules`, `network`, `manifest`,
+    `memory`, `fetch`, `digest`, `mount`, `switch`), then `agent`, `task`, `result`.
     """
 
     name: str
@@ -31,7 +31,7 @@ _PATIENCE: Mapping[str, float] = {
     START: 60,
     "firmware": 120,  # UEFI over TFTP, emulated
     "kernel": 60,
-    "modules": 120,  # link, spanning tree, DHCP
+    "modules": 180,  # link, spanning tree, DHCP
     "fetch": 120,
     "switch": 180,  # systemd to the agent
     "agent": 60,

@@ -27,3 +27,9 @@ def test_layers_are_paths_on_the_server_and_what_the_user_adds_comes_last(
     artifacts = Artifacts(Path("/b"), "vmlinuz-6", "initrd.img-6", "base.img", overlays)
     expected = f"API_CB=10.0.2.2:80 BASEFS=/base.img{middle} BOOTIF=01-52-54-00-00-00-01 {CONSOLE}{end}"
     assert Arguments("10.0.2.2:80", MAC, more).command_line(artifacts) == expected
+
+
+def test_manifest_stands_for_all_layers() -> None:
+    artifacts = Artifacts(Path("/b"), "vmlinuz-6", "initrd.img-6", "base.img", ("a",), "a.manifest.json")
+    assert " MANIFEST=/a.manifest.json BOOTIF=" in Arguments("10.0.2.2:80", MAC).command_line(artifacts)
+    assert "BASEFS" not in Arguments("10.0.2.2:80", MAC).command_line(artifacts)

@@ -8,6 +8,8 @@ import pytest
 
 from imagebuilder.boot.artifacts import Artifacts, Selection, select
 from imagebuilder.errors import UserError
+from imagebuilder.store.layout import Blob
+from imagebuilder.store.manifest import Layer, Manifest
 
 METAL, CLOUD = "6.1.0-10-amd64", "6.1.0-10-cloud-amd64"
 BUILT = (
@@ -94,3 +96,15 @@ def test_a_folder_that_is_not_there_says_who_makes_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no artifact folder") as caught:
         select(tmp_path / "builds", Selection())
     assert "imagebuilder build" in str(caught.value.hint)
+
+
+def test_manifest_is_taken_that_names_just_what_was_chosen(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, *BUILT)
+    kernel, initrd, base = f"vmlinuz-{METAL}", f"initrd.img-{METAL}", f"base.bookworm.{METAL}.squashfs.img"
+    for name, overlays in (("base", ()), ("discovery", ("discovery.overlay.cpio.gz",))):
+        titles = (kernel, initrd, base, *overlays)
+        layers = tuple(Layer("a/type", title, Blob("0" * 64, 1)) for title in titles)
+        (folder / f"{name}.manifest.json").write_bytes(Manifest(layers, "").to_bytes())
+    assert select(folder, Selection()).manifest == "base.manifest.json"
+    assert select(folder, Selection(overlays=("discovery",))).manifest == "discovery.manifest.json"
+    assert select(folder, Selection(overlays=("raid",))).manifest is None
