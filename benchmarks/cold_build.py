@@ -1,0 +1,55 @@
+"""A cold build of the default tree against the way of 2015, and as an ordinary user; packages are on disk already.
+
+2015: debootstrap, apt in the chroot, mksquashfs, mkinitramfs, cpio, one after another, with the same packages
+(`cold_2015.sh`). Both are timed in one run on one machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from measure import CHECKOUT, IMAGEBUILDER, TREE, Row, build, report
+
+_CACHE = Path("/var/cache/on-imagebuilder")
+_OLD_WAY = Path(__file__).with_name("cold_2015.sh")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        tree = shutil.copytree(TREE, folder / "images")
+        subprocess.run([*IMAGEBUILDER, "lock"], cwd=tree, check=True, capture_output=True)
+        build(folder / "builds")  # packages
+        cold = [_cold(folder / f"cache{number}", tree) for number in range(3)]
+        old = _timed(["sh", str(_OLD_WAY), str(folder / "old"), str(_CACHE / "archives")], CHECKOUT)
+    report(
+        "cold_build",
+        [
+            Row("cold build of the default tree, with a lock", sorted(cold)[1], "s", 30),
+            Row("the same three images the way of 2015", old, "s"),
+            Row("the share of that time", 100 * sorted(cold)[1] / old, "%", 25),
+        ],
+    )
+
+
+def _cold(cache: Path, tree: Path) -> float:
+    cache.mkdir()
+    for shared in ("apt", "archives"):
+        (cache / shared).symlink_to(_CACHE / shared)
+    seconds = _timed([*IMAGEBUILDER, "build", "--cache", str(cache)], tree)
+    shutil.rmtree(cache)
+    return seconds
+
+
+def _timed(argv: list[str], folder: Path) -> float:
+    began = time.monotonic()
+    subprocess.run(argv, cwd=folder, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    main()
