@@ -40,11 +40,11 @@ def collect(cache: Cache, extent: Extent, *, dry_run: bool) -> tuple[Removal, ..
 
 
 def _notes(cache: Cache, records: dict[str, Record]) -> Iterator[Removal]:
-    """Locks, which nobody holds now, and what was last done where there is no record of it any more."""
+    """Locks, which nobody holds now, and what was last done where that is half written or has no record any more."""
     for lock in cache.lock_files():
         yield Removal.of("note", lock)
     for note in cache.latest_files():
-        if short_id(note.read_text()) not in records:
+        if note.name.startswith(".") or short_id(note.read_text()) not in records:
             yield Removal.of("note", note)
 
 

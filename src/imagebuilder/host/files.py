@@ -141,6 +141,21 @@ def publish_bytes(data: bytes, target: Path, *, mode: int = 0o644) -> None:
     _publish(io.BytesIO(data), target, mode)
 
 
+def publish_new(text: str, target: Path) -> None:
+    """Write `text` to `target` the same way, unless the file is there already.
+
+    Who asks beforehand may be wrong: over NFS, another machine's new file is not seen at once.
+    """
+    waiting = _write_beside(io.BytesIO(text.encode()), target, 0o644)
+    try:
+        os.link(waiting, target)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(waiting)
+    _sync_folder(target.parent)
+
+
 def settle(source: Path, target: Path) -> None:
     """Move a finished file to `target` on the same file system, on disk before it can be seen there."""
     with source.open("rb") as file:
@@ -174,7 +189,18 @@ def link(source: Path, target: Path) -> None:
 
 
 def _publish(reader: IO[bytes], target: Path, mode: int) -> None:
-    """The copy has a name of its own until it is whole and on disk; then a rename replaces `target`.
+    """The copy has a name of its own until it is whole and on disk; then a rename replaces `target`."""
+    waiting = _write_beside(reader, target, mode)
+    try:
+        os.rename(waiting, target)
+    except BaseException:
+        os.unlink(waiting)
+        raise
+    _sync_folder(target.parent)
+
+
+def _write_beside(reader: IO[bytes], target: Path, mode: int) -> str:
+    """A copy in the folder of `target`, whole and on disk; returns its name.
 
     A file without a name (O_TMPFILE) would leave less behind when we are killed, but NFS and FUSE have none.
     """
@@ -186,12 +212,10 @@ def _publish(reader: IO[bytes], target: Path, mode: int) -> None:
             writer.flush()
             os.fchmod(writer.fileno(), mode)
             os.fsync(writer.fileno())
-        os.rename(waiting, target)
     except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(waiting)
+        os.unlink(waiting)
         raise
-    _sync_folder(target.parent)
+    return waiting
 
 
 def _sync_folder(path: Path) -> None:
@@ -231,13 +255,14 @@ def free_bytes(folder: Path) -> int:
 
 
 def size_of(path: Path) -> int:
-    """The bytes of a file, or of all regular files below a folder (a hard-linked one once)."""
+    """The bytes of a file, or of all regular files below a folder (a hard-linked one once) that stay while we count."""
     if not path.is_dir():
         return path.stat().st_size
     seen: dict[tuple[int, int], int] = {}
     for folder, _, names in os.walk(path):
         for name in names:
-            status = os.lstat(os.path.join(folder, name))
-            if stat.S_ISREG(status.st_mode):
-                seen[status.st_dev, status.st_ino] = status.st_size
+            with suppress(FileNotFoundError):
+                status = os.lstat(os.path.join(folder, name))
+                if stat.S_ISREG(status.st_mode):
+                    seen[status.st_dev, status.st_ino] = status.st_size
     return sum(seen.values())

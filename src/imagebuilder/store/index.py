@@ -25,6 +25,7 @@ LATEST = "latest"
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[._+-][A-Za-z0-9]+)*")
 _REF = "org.opencontainers.image.ref.name"
 _FORMER = "vnd.on-imagebuilder.former-name"
+_NO_INDEX = "the next build writes a new one, and names what it makes; nothing else has a name then"
 _ORDER = "vnd.on-imagebuilder.order"
 
 
@@ -131,11 +132,14 @@ def read_index(layout: Layout) -> Index:
     try:
         return Index.from_json(layout.index.read_text())
     except FileNotFoundError:
+        # Never taken for an index without names: somebody might write that down.
+        if layout.blobs.exists():
+            raise ImagebuilderError(f"the store {layout.root} has no index.json", hint=_NO_INDEX) from None
         return Index()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImagebuilderError(
             f"{layout.index} is no index of an OCI image layout: {error!r}",
-            hint="the blobs beside it are not lost: move it away, and the next build writes a new one",
+            hint=f"move it away; {_NO_INDEX}",
         ) from None
 
 

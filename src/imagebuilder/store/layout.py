@@ -61,12 +61,10 @@ class Layout:
     def prepare(self) -> None:
         """Make the layout where there is none yet. Raises ImagebuilderError for one that is of another version."""
         marker = self.root / "oci-layout"
-        if not marker.exists():
-            with self.changing():
-                self.blobs.mkdir(parents=True, exist_ok=True)
-                if not self.index.exists():
-                    files.publish_text(json.dumps(_EMPTY_INDEX), self.index)
-                files.publish_text(json.dumps(_VERSION), marker)
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        for path, value in ((self.index, _EMPTY_INDEX), (marker, _VERSION)):
+            if not path.exists():
+                files.publish_new(json.dumps(value), path)
         found = json.loads(marker.read_text()).get("imageLayoutVersion")
         if found != _VERSION["imageLayoutVersion"]:
             raise ImagebuilderError(f"{self.root} is an image layout of version {found}, which is not known here")
@@ -157,6 +155,6 @@ class Layout:
     def all_blobs(self) -> Iterator[Blob]:
         """Every blob that is here, by name, not by content."""
         if self.blobs.is_dir():
-            for entry in os.scandir(self.blobs):
+            for entry in list(os.scandir(self.blobs)):
                 if _SHA256.fullmatch(entry.name):
                     yield Blob(entry.name, entry.stat().st_size)

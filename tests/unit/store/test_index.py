@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,18 @@ def test_garbage_is_no_index(layout: Layout, text: str) -> None:
     with pytest.raises(ImagebuilderError, match="is no index"):
         change_index(layout, lambda index: index.moved(NAME, A))
     assert layout.index.read_text() == text
+
+
+def test_lost_index_is_not_taken_for_an_empty_one_until_somebody_builds(layout: Layout) -> None:
+    layout.index.unlink()
+    with pytest.raises(ImagebuilderError, match=r"has no index\.json"):
+        change_index(layout, lambda index: index.moved(NAME, A))
+    layout.prepare()
+    assert read_index(layout) == Index()
+
+
+def test_store_that_is_not_there_has_no_names(tmp_path: Path) -> None:
+    assert read_index(Layout(tmp_path / "nowhere")) == Index()
 
 
 def test_change_that_changes_nothing_writes_nothing(layout: Layout) -> None:

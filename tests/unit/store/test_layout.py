@@ -27,6 +27,16 @@ def test_preparing_leaves_what_is_there(layout: Layout) -> None:
     assert layout.index.read_text() == '{"manifests": ["mine"]}'
 
 
+def test_index_that_another_machine_has_made_is_not_replaced_though_it_is_not_seen_yet(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout.index.write_text('{"manifests": ["theirs"]}')
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    layout.prepare()
+    assert layout.index.read_text() == '{"manifests": ["theirs"]}'
+    assert layout.left_over() == []
+
+
 def test_layout_of_another_version_is_refused(layout: Layout) -> None:
     (layout.root / "oci-layout").write_text('{"imageLayoutVersion": "2.0.0"}')
     with pytest.raises(ImagebuilderError, match=r"version 2\.0\.0"):
