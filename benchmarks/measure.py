@@ -47,7 +47,7 @@ def report(name: str, rows: Sequence[Row]) -> None:
     width = max(len(row.what) for row in rows)
     for row in rows:
         limit = "" if row.limit is None else f"<= {row.limit:g}"
-        print(f"{row.what:<{width}}  {row.value:>9.1f} {row.unit:<3} {limit:>8}  {row.verdict}")
+        print(f"{row.what:<{width}}  {row.value:>9.2f} {row.unit:<3} {limit:>8}  {row.verdict}")
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     if any(row.verdict == "MISSED" for row in rows):
