@@ -16,17 +16,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from imagebuilder import digest
-from imagebuilder.engine.artifacts import SUMS, read_sums
-from imagebuilder.engine.build import publish
+from imagebuilder.engine.artifacts import SUMS, read_sums, show_artifacts
 from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.collect import Extent, collect
 from imagebuilder.engine.execute import Execution, execute
+from imagebuilder.engine.manifests import put_manifests
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.model import Artifact, Bootable, Builder, Plan
@@ -77,8 +76,9 @@ def _plan(number: int) -> Plan:
     builder = Builder()
     root = builder.add("base: fill", Fill(f"base {number // 4}"))
     upper = builder.add("extra: fill", Fill(f"overlay {number}"), below=(root,))
+    lists = builder.add("packages", Pack("packages"), folders=(root,))
     artifacts = [
-        Artifact(name, name, builder.add(f"{name}: pack", Pack(name), folders=folders), media_type)
+        Artifact(name, name, builder.add(f"{name}: pack", Pack(name), folders=folders), media_type, lists)
         for name, media_type, folders in (
             ("kernel", KERNEL, ()),
             ("initrd", INITRD, ()),
@@ -97,7 +97,6 @@ class Workshop:
     def __init__(self, folder: Path, store: Path) -> None:
         self.cache = Cache(folder / "cache", store)
         self.builds = folder / "builds"
-        self._tree: Any = SimpleNamespace(root=folder, settings=SimpleNamespace(artifact_folder=self.builds))
 
     def work(self, number: int) -> None:
         """Build, attach something, move and roll back a channel, collect garbage."""
@@ -107,7 +106,11 @@ class Workshop:
             steps = plan.to_do(lambda step: cache.find(step) is not None)
             with cache.rooms() as rooms:
                 execute(plan, steps, Execution(cache, rooms, lambda *_: PlainMachine(rooms.trees), nothing, 2))
-            publish(plan, self._tree, cache, nothing)
+            blobs = {artifact: cache.blob(plan.step(artifact.step)) for artifact in plan.artifacts}
+            put_manifests(plan, blobs, cache.layout)
+            show_artifacts(blobs, cache.layout, self.builds, nothing)
+            for step in plan.steps:
+                cache.note_latest(self.builds, step)
             manifest = read_index(cache.layout).names[NAME]
             document = cache.layout.put(f"list of {number}".encode())
             attach(cache.layout, manifest, SPDX, [Layer(SPDX, "a.json", document)])
