@@ -76,8 +76,9 @@ def _plan(number: int) -> Plan:
     builder = Builder()
     root = builder.add("base: fill", Fill(f"base {number // 4}"))
     upper = builder.add("extra: fill", Fill(f"overlay {number}"), below=(root,))
+    lists = builder.add("packages", Pack("packages"), folders=(root,))
     artifacts = [
-        Artifact(name, name, step, media_type, packages=step)
+        Artifact(name, name, step, media_type, lists)
         for name, media_type, folders in (
             ("kernel", KERNEL, ()),
             ("initrd", INITRD, ()),
