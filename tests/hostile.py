@@ -39,9 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.server.asked[path] += 1
-        trouble = self.server.troubles.get(path) or self.server.troubles.get("*")
-        if trouble is None or self.server.asked[path] > trouble.times:
-            trouble = Trouble()
+        trouble = self.server.trouble(path)
         content = self.server.files.get(path)
         if trouble.status != 200:
             self._answer(trouble.status, b"no\n", trouble)
@@ -111,6 +109,11 @@ class Hostile(ThreadingHTTPServer):
         self.posted: list[tuple[str, bytes]] = []
         self.address = f"127.0.0.1:{self.server_port}"
         self.url = f"http://{self.address}"
+
+    def trouble(self, path: str) -> Trouble:
+        """What goes wrong with the request that was just counted."""
+        trouble = self.troubles.get(path) or self.troubles.get("*")
+        return trouble if trouble and self.asked[path] <= trouble.times else Trouble()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away early is what some of the tests want."""
