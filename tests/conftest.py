@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the suite's own rules are tested with this file alone
     from builds import Site
 
 _TESTS = Path(__file__).parent
-_TIERS = ("house", "unit", "golden", "root", "boot")
+_TIERS = ("house", "unit", "golden", "web", "root", "boot")
 _BOOT_TIMEOUT = 900
 _BUILDS = {"built_images", "images_of_2015"}
 _IN_CI = os.environ.get("CI") == "true"

@@ -6,18 +6,23 @@ import io
 import json
 import re
 import threading
+import time
 
 import pytest
 
-from imagebuilder.console import line_of, progress, size_text
+from imagebuilder.console import line_of, progress, size_text, time_text
 from imagebuilder.events import (
     ArtifactPublished,
     Event,
     Note,
+    Outlook,
     OutputLine,
+    PartFinished,
+    Planned,
     Progress,
     StepFailed,
     StepFinished,
+    StepKept,
     StepStarted,
 )
 
@@ -44,6 +49,14 @@ EVENTS: tuple[tuple[Event, str], ...] = (
     (Note("", "careful"), "note: careful"),
     (Note("x: pack", "careful"), "note: x: pack: careful"),
     (ArtifactPublished("base", "base.img", 42_000_000, "ab" * 32), "base.img  42.0 MB  sha256 abababababab"),
+    (Progress("base: bootstrap", "unpacking", 35_200_000), "base: bootstrap: unpacking (35.2 MB)"),
+    (Planned("", 15, 12, 65.2, True), "12 of 15 steps are done already; the others take about 1:05 min"),
+    (Planned("", 15, 12, 8, False), "12 of 15 steps are done already; the others take more than 8 s"),
+    (Planned("", 15, 0, 0, False), "0 of 15 steps are done already"),
+    (Planned("", 15, 15, 0, True), "all 15 steps are done already"),
+    (StepKept("base: bootstrap", 5), ""),
+    (Outlook("", 15, 13, 5, True), ""),
+    (PartFinished("base: bootstrap", "files", 1), ""),
     (OutputLine("base: bootstrap", "Setting up x"), ""),
 )
 
@@ -91,6 +104,11 @@ def test_lines_of_several_threads_stay_whole(capsys: pytest.CaptureFixture[str])
     assert len([json.loads(line) for line in capsys.readouterr().out.splitlines()]) == 400
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1:00 min"), (3725, "62:05 min")])
+def test_time_is_short(seconds: float, text: str) -> None:
+    assert time_text(seconds) == text
+
+
 class Terminal(io.StringIO):
     """A stream that claims to be somebody's screen."""
 
@@ -110,8 +128,20 @@ def test_terminal_shows_what_runs_and_keeps_what_ended(monkeypatch: pytest.Monke
         report(Progress("x: provision", "TASK [install the [bold] tools]"))
         report(Progress("unknown: step", "said [all] the same"))
         report(OutputLine("x: provision", "too much"))
+        report(Planned("", 5, 2, 100, True))
+        report(Outlook("", 5, 3, 100, True))
+        deadline = time.monotonic() + 20
+        while "about 1:39 min left" not in screen.getvalue():  # it counts down by itself
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        report(Progress("x: provision", "unpacking", 35_200_000))
+        report(Outlook("", 5, 4, 20, False))
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "base: bootstrap: done in 6.3 s, 80.0 MB\n" in text
     assert "TASK [install the [bold] tools]" in text
     assert "unknown: step: said [all] the same" in text
     assert "too much" not in text
+    assert "2 of 5 steps are done already; the others take about 1:40 min\n" in text
+    assert "3 of 5 steps done" in text
+    assert "unpacking (35.2 MB)" in text
+    assert "more than 20 s left" in text

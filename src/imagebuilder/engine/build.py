@@ -74,7 +74,6 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
             rooms = stack.enter_context(options.cache.rooms())
             root = _build_root(tree) if is_root_of_the_machine() else rooms.blobs / "build-root"
             place = stack.enter_context(workspace(root, tree.settings.build_root_size))
-
             files = _apt_files(packages.apt)
 
             def machine_for(step: PlannedStep, heard: Report) -> Machine:

@@ -3,6 +3,7 @@
     CACHE/failed/ID/failure.json    a `Failure`; ID is the beginning of the step's id
     CACHE/failed/ID/root/           the folder that the step had begun to fill: for most the upperdir of a mount
     CACHE/failed/ID/apt/            the small files that roots are shown of apt
+    CACHE/failed/ID/scratch/        where a shell mounts what it needs
     CACHE/failed/ID/lock            held by a shell that is open in it
 
 A failure is kept until its step is to be built again, or is forgotten.
@@ -86,7 +87,8 @@ class FailedSteps:
             names = ", ".join(f"`{failure.step}`" for failure in kept)
             raise UserError(f"no failure of a step `{step}` is kept", hint=f"kept are those of {names}")
         raise UserError(
-            "no failed step is kept", hint="`imagebuilder build --keep-failed` keeps what a failing step leaves"
+            f"no failed step is kept in {self._folder}",
+            hint="`imagebuilder build --keep-failed` keeps what a failing step leaves, in the cache of the build",
         )
 
     def open(self, failure: Failure) -> AbstractContextManager[None]:

@@ -81,7 +81,7 @@ class Packages:
         if wanted:
             apt = self.opened()
             _refuse_gone(sorted(set(wanted) - apt.known(wanted)), apt.sources.mirror)
-            self._report(Progress(_FETCH, f"fetching {len(wanted)} packages"))
+            self._report(Progress(_FETCH, f"fetching {len(wanted)} packages", sum(deb.size for deb in wanted)))
             apt.download(wanted)
         self._have_indexes()
         self._report(StepFinished(_FETCH, clock.monotonic() - began, sum(deb.size for deb in wanted)))

@@ -15,7 +15,6 @@ from imagebuilder.host.mounts import mounted
 from imagebuilder.steps.interpreter import MOUNT_POINT
 
 _SHELLS = ("/bin/bash", "/bin/sh")
-_SCRATCH = Path("/run/on-imagebuilder")
 
 
 def open_shell(failed: FailedSteps, failure: Failure, environment: Mapping[str, str]) -> int:
@@ -25,9 +24,10 @@ def open_shell(failed: FailedSteps, failure: Failure, environment: Mapping[str, 
     """
     _refuse_gone(failure)
     try:
-        with failed.open(failure), mounted("imagebuilder", _SCRATCH, "tmpfs", data="mode=0755"):
-            machine = LocalMachine(failure.step, _SCRATCH, failed.apt(failure), failure.environment, _unheard)
-            with _merged(machine, failure, failed.root(failure)) as view:
+        root = failed.root(failure)
+        with failed.open(failure), mounted("imagebuilder", root.with_name("scratch"), "tmpfs") as scratch:
+            machine = LocalMachine(failure.step, scratch, failed.apt(failure), failure.environment, _unheard)
+            with _merged(machine, failure, root) as view:
                 return _run(machine, failure, view, environment)
     except BlockingIOError:
         raise ImagebuilderError(f"another shell is open in the failed step `{failure.step}`") from None

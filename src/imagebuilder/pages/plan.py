@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from imagebuilder.console import size_text
 from imagebuilder.pages.layered import HEIGHT, draw
-from imagebuilder.pages.render import render
+from imagebuilder.pages.render import LETTER, render
 from imagebuilder.plan.explain import PlanOutlook, StepOutlook
 
-_PER_LETTER = 7.6
-"""Pixels that a letter of a box's text takes at most, on average."""
 _MARGINS = 20
 
 
@@ -30,7 +28,7 @@ def plan_page(outlook: PlanOutlook, title: str, summary: str) -> str:
     """The HTML."""
     names = {step.step.id: step.step.name for step in outlook.steps}
     longest = max((len(text) for step in outlook.steps for text in (step.step.name, _note(step))), default=0)
-    width = round(longest * _PER_LETTER) + _MARGINS
+    width = round(longest * LETTER) + _MARGINS
     drawing = draw({step.step.id: [i for i in names if i in step.step.needs] for step in outlook.steps}, width)
     boxes = [
         _Box(

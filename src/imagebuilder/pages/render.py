@@ -7,6 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+LETTER = 7.3
+"""Pixels that a letter in a drawing takes (style.css: 12 px, of one width)."""
+
 
 def render(template: str, **values: Any) -> str:
     """The page that `template` (a file name here) makes of `values`; texts are escaped."""

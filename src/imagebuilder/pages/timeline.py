@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from imagebuilder.console import size_text
 from imagebuilder.engine.profile import Part, Profile, StepProfile
-from imagebuilder.pages.render import render
+from imagebuilder.pages.render import LETTER, render
 
-_PER_LETTER = 7.0
 _BARS = 900
 """Pixels of the whole build."""
 _ROW = 28
@@ -52,14 +51,14 @@ class Row:
 def timeline_page(profile: Profile, title: str) -> str:
     """The HTML."""
     ran = sorted((step for step in profile.steps if step.state != "kept"), key=lambda step: step.start)
-    left = round(max((len(step.name) for step in ran), default=0) * _PER_LETTER) + 10
+    left = round(max((len(step.name) for step in ran), default=0) * LETTER) + 10
     scale = _BARS / profile.seconds if profile.seconds else 1.0
     bars = [_bar(step, index, left, scale) for index, step in enumerate(ran)]
     kept = len(profile.steps) - len(ran)
     return render(
         "timeline.html.j2",
         title=title,
-        summary=f"{profile.seconds:.1f} s; {len(ran)} steps ran, {kept} were done already",
+        summary=f"{profile.seconds:.1f} s; steps: {len(ran)} ran, {kept} kept",
         width=left + _BARS + _MARGIN,
         height=_HEAD + _ROW * len(ran),
         marks=list(_marks(profile.seconds, left, scale)),

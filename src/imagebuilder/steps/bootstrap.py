@@ -43,7 +43,7 @@ class Bootstrap(Step):
             machine.note(f"mmdebstrap makes this base: {'; '.join(reasons)}")
             Mmdebstrap(self.rootfs).run(machine, inputs, output)
             return
-        machine.progress(f"unpacking {len(packages)} packages")
+        machine.progress(f"unpacking {len(packages)} packages", sum(deb.size for deb in self.rootfs.debs))
         with bottom_layer(machine, output) as root:
             self._prepare(root)
             first, rest = _parted(packages)

@@ -61,7 +61,7 @@ class Unpacked:
 
 def unpack(machine: Machine, debs: Sequence[Deb], folder: Path, wanted: Iterable[str] = ("*",)) -> None:
     """Lay the files of packages over each other in `folder`: those whose paths match one of the patterns `wanted`."""
-    machine.progress(f"unpacking {len(debs)} packages")
+    machine.progress(f"unpacking {len(debs)} packages", sum(deb.size for deb in debs))
     packages = [Unpacking(machine.archive(deb.file_name)) for deb in debs]
     extract(folder, packages, path_filter(["path-exclude=*", *(f"path-include={pattern}" for pattern in wanted)]))
 

@@ -34,7 +34,8 @@ class Mmdebstrap(Step):
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Run mmdebstrap into `output`; its progress is the step's."""
         with bottom_layer(machine, output) as root, machine.apt_cache() as cache:
-            machine.progress(f"installing {len(self.rootfs.debs)} packages")
+            debs = self.rootfs.debs
+            machine.progress(f"installing {len(debs)} packages", sum(deb.size for deb in debs))
             sources = (cache / "host-sources.list").read_bytes()
             environment = {"SOURCE_DATE_EPOCH": str(self.rootfs.epoch)}
             machine.run(Command(self._command(root, cache), stdin=sources, env=environment))

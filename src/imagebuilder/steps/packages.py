@@ -32,7 +32,8 @@ class InstallPackages(Action):
 
     def run(self, machine: Machine, root: Chroot) -> None:
         """Bring the packages into the root."""
-        machine.progress(f"installing {len(self.debs) + len(self.local_debs)} packages")
+        count = len(self.debs) + len(self.local_debs)
+        machine.progress(f"installing {count} packages", sum(deb.size for deb in self.debs))
         done = self.direct and self._install(machine, root)
         if not done or self.local_debs:
             self._run_apt(root)
