@@ -30,7 +30,8 @@ def collect(cache: Cache, extent: Extent, *, dry_run: bool) -> tuple[Removal, ..
     """
     with cache.emptied():
         index = prune(cache.layout, extent.keep, dry_run=dry_run)
-        found = find_unneeded(cache.layout, cache.trees, index)
+        latest = [note.read_text() for note in cache.latest_files()]
+        found = find_unneeded(cache.layout, cache.trees, index, latest)
         removals = (*found.removals, *_notes(cache, found.records))
         if extent.packages:
             removals += tuple(_packages(cache, found.records.values()))

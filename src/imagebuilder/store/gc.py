@@ -60,14 +60,15 @@ def prune(layout: Layout, keep: int, *, dry_run: bool) -> Index:
     return pruned(read_index(layout)) if dry_run else change_index(layout, pruned)
 
 
-def find_unneeded(layout: Layout, trees: Trees, index: Index) -> Findings:
+def find_unneeded(layout: Layout, trees: Trees, index: Index, latest: Iterable[str]) -> Findings:
     """What neither `index` nor a step that it needs has a use for, while nobody builds.
 
-    Raises ImagebuilderError when a manifest is damaged or missing: what it needs is not known then.
+    `latest` are the ids of the steps that were last done for image trees. Raises
+    ImagebuilderError when a manifest is damaged or missing: what it needs is not known then.
     """
     actions = Actions(layout)
     records = {short_id(step): record for step, record in (*actions.all(), *trees.all())}
-    steps = needed_steps(records, named_blobs(layout, index))
+    steps = needed_steps(records, named_blobs(layout, index), frozenset(map(short_id, latest)))
     blobs = needed_blobs(layout, index) | {records[step].sha256 for step in steps}
     stay = {step: record for step, record in records.items() if step in steps or record.sha256 in blobs}
     removals = (

@@ -3,8 +3,8 @@
 Needed blobs are the manifests of the index, all parts that they name, and what
 is attached to them. Needed steps are those that made the blobs of what names
 stand for now, and all that these steps read: their folders are what the next
-build starts from. What a name once stood for needs no folders: to come back it
-is not built.
+build starts from; and what was last made of these besides (lists of packages).
+What a name once stood for needs no folders: to come back it is not built.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ def needed_blobs(layout: Layout, index: Index) -> frozenset[str]:
     return frozenset(needed)
 
 
-def needed_steps(records: Mapping[str, Record], blobs: frozenset[str]) -> frozenset[str]:
-    """The ids of the steps that made `blobs`, and of all that these steps read, where there is a record of them.
+def needed_steps(records: Mapping[str, Record], blobs: frozenset[str], latest: frozenset[str]) -> frozenset[str]:
+    """The ids of the steps that made `blobs`, of all that these read, and of those of `latest` that read nothing else.
 
-    `records` and the result are by short id (`trees.short_id`).
+    A step of `latest` stays for its blob, never for a folder. All ids are short (`trees.short_id`); a step without a
+    record is not there.
     """
     needed: set[str] = set()
     waiting = [step for step, record in records.items() if record.sha256 in blobs]
@@ -51,8 +52,13 @@ def needed_steps(records: Mapping[str, Record], blobs: frozenset[str]) -> frozen
         step = waiting.pop()
         if step in records and step not in needed:
             needed.add(step)
-            waiting += [short_id(read) for ids in records[step].inputs.values() for read in ids]
-    return frozenset(needed)
+            waiting += _reads(records[step])
+    made = {step: _reads(records[step]) for step in latest & records.keys() if records[step].sha256}
+    return frozenset(needed | {step for step, reads in made.items() if reads and reads <= needed})
+
+
+def _reads(record: Record) -> set[str]:
+    return {short_id(step) for ids in record.inputs.values() for step in ids}
 
 
 def _closure(layout: Layout, roots: Iterable[Blob]) -> set[str]:

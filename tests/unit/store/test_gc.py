@@ -25,8 +25,10 @@ def trees(tmp_path: Path) -> Trees:
     return Trees(tmp_path / "trees")
 
 
-def _gc(layout: Layout, trees: Trees, keep: int = 0, *, dry_run: bool = False) -> tuple[Removal, ...]:
-    removals = find_unneeded(layout, trees, prune(layout, keep, dry_run=dry_run)).removals
+def _gc(
+    layout: Layout, trees: Trees, keep: int = 0, *, dry_run: bool = False, latest: tuple[str, ...] = ()
+) -> tuple[Removal, ...]:
+    removals = find_unneeded(layout, trees, prune(layout, keep, dry_run=dry_run), latest).removals
     if not dry_run:
         remove(removals, trees)
     return removals
@@ -117,6 +119,20 @@ def test_folders_that_current_blobs_were_made_of_stay_and_those_of_the_past_go(l
     assert {path.name for path in trees.folders()} == {"1a" * 8, "1b" * 8}
     assert {text for text in _contents(layout) if text.startswith("middle")} == {f"middle {'2' * 64}"}
     assert {step for step, _ in Actions(layout).all()} == {"1" * 64, "2" * 64, "1c" * 32}
+
+
+def test_what_was_last_made_beside_of_folders_that_stay_stays(layout: Layout, trees: Trees) -> None:
+    root, gone, pack, listed, old, other, folder = ("123456789"[number] * 64 for number in range(7))
+    _keep_folder(trees, root)
+    _keep_folder(trees, folder, reads=(root,))
+    add_action(layout, pack, "overlay", reads=(root,))
+    add_action(layout, listed, "list", reads=(root,))
+    add_action(layout, old, "older list", reads=(root,))
+    add_action(layout, other, "list of another", reads=(root, gone))
+    add_image(layout, NAME, "overlay")
+    _gc(layout, trees, latest=(pack, listed, other, folder))
+    assert {text for text in _contents(layout) if "list" in text} == {"list"}
+    assert [path.name for path in trees.folders()] == [root[:16]]
 
 
 def test_records_without_blobs_and_unreadable_ones_go(layout: Layout, trees: Trees) -> None:
