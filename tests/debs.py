@@ -28,7 +28,8 @@ def folder(name: str, mode: int = 0o755, **more: Any) -> tarfile.TarInfo:
 
 def link(name: str, target: str, *, hard: bool = False) -> tarfile.TarInfo:
     """A symbolic or a hard link."""
-    return member(name, tarfile.LNKTYPE if hard else tarfile.SYMTYPE, 0o777, linkname=target)
+    kind, mode = (tarfile.LNKTYPE, 0o644) if hard else (tarfile.SYMTYPE, 0o777)
+    return member(name, kind, mode, linkname=target)
 
 
 Member = tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]

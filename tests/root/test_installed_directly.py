@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 import yaml
 
+from debs import Member, folder, link, member, write_deb
 from imagebuilder import resources
 from imagebuilder.engine.build import _apt_files
 from imagebuilder.events import Event, Note
@@ -20,6 +21,7 @@ from imagebuilder.host.local import LocalMachine
 from imagebuilder.host.mounts import mounted
 from imagebuilder.plan.provisioner import path_excludes
 from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
+from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.sources import published, sources_for
 from imagebuilder.spec.settings import Settings
 from imagebuilder.steps.bootstrap import Bootstrap
@@ -94,11 +96,13 @@ class Workshop:
     made: dict[str, Path] = field(default_factory=dict)
     compared: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def machine(self, suite: str) -> LocalMachine:
+    def machine(self, suite: str, archives: Path | None = None) -> LocalMachine:
+        files = _apt_files(self.apts[suite])
+        files = replace(files, archives=archives or files.archives)
         scratch = self.folder / f"scratch-{len(list(self.folder.iterdir()))}"
         scratch.mkdir()
         environment = {"SOURCE_DATE_EPOCH": str(EPOCH)}
-        return LocalMachine("x", scratch, _apt_files(self.apts[suite]), environment, self.events.append)
+        return LocalMachine("x", scratch, files, environment, self.events.append)
 
     def base(self, name: str, *, direct: bool) -> Path:
         """A base, by ourselves or by mmdebstrap."""
@@ -212,3 +216,76 @@ def test_packages_come_and_go_with_apt_afterwards(workshop: Workshop, name: str)
         _chroot(workshop, suite, root, "dpkg --purge mawk || dpkg --purge --force-depends mawk", "dpkg --purge tzdata")
         assert not (root / "usr/bin/mawk").exists()
         assert not (root / "usr/share/zoneinfo/Europe").exists()
+
+
+def _own_packages(place: Path) -> tuple[tuple[Deb, ...], ...]:
+    """Packages that use what dpkg offers: those that are there first, and those that come on top."""
+    log = 'echo "$DPKG_MAINTSCRIPT_PACKAGE $DPKG_MAINTSCRIPT_NAME $*" >> /var/lib/listener/log'
+    tool = (member("./usr/bin/tool", mode=0o755), b"tool")
+    packages: dict[str, tuple[list[Member], dict[str, str]]] = {
+        "listener": (
+            [folder("./var/lib/listener"), (member("./etc/listener.conf"), b"conf")],
+            {
+                "triggers": "interest-noawait /usr/share/listened\ninterest-noawait listened\n",
+                "postinst": f"#!/bin/sh -e\n{log}\n",
+                "conffiles": "/etc/listener.conf\n",
+            },
+        ),
+        # Nothing in it has a checksum: dpkg makes them.
+        "speaker": (
+            [
+                folder("./usr/share/listened"),
+                (member("./usr/share/listened/file"), b"heard"),
+                link("./usr/share/listened/same", "./usr/share/listened/file", hard=True),
+                (member("./usr/share/setuid", mode=0o4755, uid=1, gid=8), b"x"),
+                (member("./etc/speaker.conf", mode=0o600), b"conf"),
+                link("./etc/speaker.link", "speaker.conf"),
+            ],
+            {
+                "triggers": "activate-noawait listened\n",
+                "preinst": f"#!/bin/sh -e\n{log}\n! test -e /usr/share/listened\n",
+                "postinst": f"#!/bin/sh -e\n{log}\ntest -e /etc/speaker.conf\n",
+                "conffiles": "/etc/speaker.conf\nremove-on-upgrade /etc/speaker.old\n",
+                "md5sums": "",
+            },
+        ),
+        "diverter": (
+            [tool],
+            {"preinst": "#!/bin/sh -e\ndpkg-divert --package diverter --rename --divert /usr/bin/real /usr/bin/tool\n"},
+        ),
+        "diverted": ([tool, (member("./usr/bin/other"), b"")], {"preinst": f"#!/bin/sh -e\n{log}\n"}),
+        "twice": ([], {"triggers": "interest /usr/share/listened\n", "control": "Multi-Arch: same\n"}),
+    }
+    made = {}
+    for name, (members, control) in packages.items():
+        fields = f"Package: {name}\nVersion: 1:1\nArchitecture: amd64\nMaintainer: t <t@example.org>\nDescription: x\n"
+        control["control"] = fields + control.get("control", "")
+        if not control.get("md5sums", "x"):
+            del control["md5sums"]
+        made[name] = Deb(name, "1:1", "amd64", 0, "")
+        write_deb(place / made[name].file_name, members, control)
+    return tuple(
+        tuple(made[name] for name in names) for names in (("diverter", "listener"), ("diverted", "speaker", "twice"))
+    )
+
+
+def test_what_dpkg_offers_to_packages_works_as_with_dpkg(workshop: Workshop) -> None:
+    archives = workshop.folder / "archives"
+    archives.mkdir()
+    groups = _own_packages(archives)
+    began = time.time()
+    trees = []
+    for direct in (True, False):
+        upper = workshop.folder / f"own-{direct}"
+        upper.mkdir()
+        machine = workshop.machine("bookworm", archives)
+        with machine.overlay((workshop.base("bookworm", direct=True),), upper) as merged:
+            with machine.chroot(merged) as root:
+                root.bind(archives, "/run/archives")
+                for debs in groups:
+                    if direct:
+                        InstallPackages(tuple(deb.name for deb in debs), (), debs, direct=True).run(machine, root)
+                    else:
+                        root.run(("dpkg", "--install", *(f"/run/archives/{deb.file_name}" for deb in debs)))
+            trees.append(read_tree(merged, began))
+    assert [(path, what) for path, what in differences(*trees) if not _allowance(path, what)] == []

@@ -47,12 +47,15 @@ class Bootstrap(Step):
         with bottom_layer(machine, output) as root:
             self._prepare(root)
             first, rest = _parted(packages)
-            install.unpack(root, first)
+            with machine.timed("unpack essential packages"):
+                install.unpack(root, first)
             with machine.chroot(root) as chroot:
-                install.run_preinst(chroot, first)
-                install.install(chroot, rest)
+                with machine.timed("unpack"):
+                    install.run_preinst(chroot, first)
+                    install.install(chroot, rest)
                 machine.progress(f"configuring {len(packages)} packages")
-                install.configure(chroot)
+                with machine.timed("configure"):
+                    install.configure(chroot)
             # As apt has it: what every system has is not there for others' sake.
             others = (p for p in rest if p.fields.get("Priority") != "required" and p.name != "apt")
             install.mark_automatic(root, others, self.rootfs.requests, self.rootfs.architecture)

@@ -76,12 +76,16 @@ def interests(name: str, triggers: str) -> Iterator[tuple[str, str]]:
             yield ("File", f"{trigger} {who}") if trigger.startswith("/") else (trigger, who)
 
 
-def activations(file_triggers: str, paths: Iterable[str]) -> str:
-    """The lines of `Unincorp` that new files at `paths` mean to those who stand in `triggers/File`."""
+def activations(triggers: str, paths: Iterable[str], file_triggers: str) -> Iterator[str]:
+    """The triggers that a new package activates.
+
+    First those that its `triggers` name, then those that stand in
+    `triggers/File` for a place where one of its `paths` is.
+    """
+    yield from (trigger for directive, _, trigger in _TRIGGER.findall(triggers) if directive == "activate")
     wanted = dict.fromkeys(line.rsplit(" ", 1)[0] for line in file_triggers.splitlines() if line)
     present = set(paths)
-    happened = [p for p in wanted if p in present or any(path.startswith(f"{p}/") for path in present)]
-    return "".join(f"{path} -\n" for path in happened)
+    yield from (p for p in wanted if p in present or any(path.startswith(f"{p}/") for path in present))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from imagebuilder.errors import ImagebuilderError
-from imagebuilder.host.files import remove_tree
 from imagebuilder.host.machine import Chroot, Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps import dpkg_database as database
@@ -121,20 +120,22 @@ def run_preinst(root: Chroot, packages: Sequence[Package]) -> None:
             for name, file in package.control.items():
                 _write(place / name, file)
             root.run((f"/{_CONTROL}/preinst", "install"), env=environment)
-            remove_tree(place)
+            for path in place.iterdir():
+                path.unlink()
+            place.rmdir()
 
 
 def unpack(root: Path, packages: Sequence[Package]) -> None:
     """Extract packages and have dpkg's database say so. Raises ImagebuilderError when two packages hold one file."""
-    triggers = _read(root / _DPKG / "triggers/File")
+    waiting = _read(root / _DPKG / "triggers/File")
     diversions = database.read_diversions(_read(root / _DPKG / "diversions"))
     found = extract(root, [_unpacking(package, diversions) for package in packages], _excluded(root))
     _refuse_shared(root, packages, found, {diversion.path for diversion in diversions})
+    happened: dict[str, None] = {}
     for package, unpacked in zip(packages, found, strict=True):
         _register(root, package, unpacked)
-    paths = [path for unpacked in found for path in unpacked.paths]
-    if happened := database.activations(triggers, paths):
-        _append(root / _DPKG / "triggers/Unincorp", happened)
+        happened |= dict.fromkeys(database.activations(package.text("triggers"), unpacked.paths, waiting))
+    _append(root / _DPKG / "triggers/Unincorp", "".join(f"{trigger} -\n" for trigger in happened))
 
 
 def configure(root: Chroot) -> None:

@@ -19,13 +19,17 @@ def bottom_layer(machine: Machine, output: Path) -> Iterator[Path]:
     """The folder `output` in a form that can be filled; afterwards it is one that nothing lies below."""
     with machine.overlay((machine.scratch(),), output) as merged:
         yield merged
-    forget_mount(output, bottom=True)
+    for folder, _, _ in os.walk(output):  # only what was copied up from below has marks on files
+        _forget(folder, _MARKS | _OPAQUE)
 
 
-def forget_mount(upper: Path, *, bottom: bool = False) -> None:
+def forget_mount(upper: Path) -> None:
     """Take off what the kernel wrote for this very mount: file handles and numbers that are other ones next time."""
-    marks = _MARKS | _OPAQUE if bottom else _MARKS
     for folder, folders, files in os.walk(upper):
         for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
-            for name in marks & set(os.listxattr(path, follow_symlinks=False)):
-                os.removexattr(path, name, follow_symlinks=False)
+            _forget(path, _MARKS)
+
+
+def _forget(path: str, marks: frozenset[str]) -> None:
+    for name in marks & set(os.listxattr(path, follow_symlinks=False)):
+        os.removexattr(path, name, follow_symlinks=False)

@@ -81,11 +81,13 @@ activate-noawait ldconfig
     ]
 
 
-def test_new_files_activate_the_triggers_of_their_folders() -> None:
-    wanted = "/usr/lib/udev p/noawait\n/usr/share/a p\n/usr/share/a q\n/usr/lib/u r\n/etc/exact s\n"
+def test_new_package_activates_triggers_by_name_and_those_of_the_folders_of_its_files() -> None:
+    waiting = "/usr/lib/udev p/noawait\n/usr/share/a p\n/usr/share/a q\n/usr/lib/u r\n/etc/exact s\n"
     paths = ["/.", "/usr", "/usr/lib", "/usr/lib/udev", "/usr/lib/udev/x", "/usr/share/a/b/c", "/etc/exact"]
-    assert database.activations(wanted, paths) == "/usr/lib/udev -\n/usr/share/a -\n/etc/exact -\n"
-    assert database.activations(wanted, ["/usr/lib/udevx"]) == ""
+    triggers = "interest /usr/share/x\nactivate-noawait ldconfig\n"
+    activated = list(database.activations(triggers, paths, waiting))
+    assert activated == ["ldconfig", "/usr/lib/udev", "/usr/share/a", "/etc/exact"]
+    assert list(database.activations("", ["/usr/lib/udevx"], waiting)) == []
 
 
 def test_diversions_have_three_lines_each() -> None:
