@@ -12,9 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import CHECKOUT, IMAGEBUILDER, TREE, Row, build, report
+from measure import CACHE, CHECKOUT, IMAGEBUILDER, TREE, Row, build, fresh_cache, report
 
-_CACHE = Path("/var/cache/on-imagebuilder")
 _OLD_WAY = Path(__file__).with_name("cold_2015.sh")
 
 
@@ -24,8 +23,8 @@ def main() -> None:
         tree = shutil.copytree(TREE, folder / "images")
         subprocess.run([*IMAGEBUILDER, "lock"], cwd=tree, check=True, capture_output=True)
         build(folder / "builds")  # packages
-        cold = [_cold(folder / f"cache{number}", tree) for number in range(3)]
-        old = _timed(["sh", str(_OLD_WAY), str(folder / "old"), str(_CACHE / "archives")], CHECKOUT)
+        cold = [_cold(folder, tree) for _ in range(3)]
+        old = _timed(["sh", str(_OLD_WAY), str(folder / "old"), str(CACHE / "archives")], CHECKOUT)
     report(
         "cold_build",
         [
@@ -36,13 +35,9 @@ def main() -> None:
     )
 
 
-def _cold(cache: Path, tree: Path) -> float:
-    cache.mkdir()
-    for shared in ("apt", "archives"):
-        (cache / shared).symlink_to(_CACHE / shared)
-    seconds = _timed([*IMAGEBUILDER, "build", "--cache", str(cache)], tree)
-    shutil.rmtree(cache)
-    return seconds
+def _cold(folder: Path, tree: Path) -> float:
+    with fresh_cache(folder) as cache:
+        return _timed([*IMAGEBUILDER, "build", "--cache", str(cache)], tree)
 
 
 def _timed(argv: list[str], folder: Path) -> float:

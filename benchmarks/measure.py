@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,6 +42,20 @@ def build(folder: Path, *arguments: str) -> float:
     if done.returncode:
         sys.exit(done.stderr)
     return time.monotonic() - began
+
+
+CACHE = Path("/var/cache/on-imagebuilder")
+
+
+@contextmanager
+def fresh_cache(folder: Path) -> Iterator[Path]:
+    """A cache in `folder` in which no step has been done, with the machine's packages."""
+    cache = folder / "cache"
+    cache.mkdir()
+    for shared in ("apt", "archives"):
+        (cache / shared).symlink_to(CACHE / shared)
+    yield cache
+    shutil.rmtree(cache)
 
 
 def report(name: str, rows: Sequence[Row]) -> None:
