@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +111,18 @@ def artifacts(builds: Path) -> dict[str, str]:
     return found
 
 
-def traces(mark: str) -> Iterator[str]:
-    """What is left on this machine of builds whose paths contain `mark`: mounts, loop devices, processes."""
+def traces(mark: str) -> list[str]:
+    """What is left on this machine of builds whose paths contain `mark`: mounts, loop devices, processes.
+
+    The processes of a namespace that has ended are the kernel's work, which takes a moment.
+    """
+    deadline = time.monotonic() + 10
+    while (left := list(_traces(mark))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _traces(mark: str) -> Iterator[str]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         if mark in line:
             yield f"mount: {line}"

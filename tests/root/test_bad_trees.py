@@ -111,7 +111,7 @@ def test_tree_that_cannot_be_built_is_refused_before_anything_is(
     assert hint in error.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not site.builds.exists()
-    assert not list(traces(str(site.tree)))
+    assert not traces(str(site.tree))
 
 
 @pytest.mark.network

@@ -47,8 +47,8 @@ def kept(site: Site) -> Iterator[Site]:
     assert done.returncode == 1
     assert f"hint: look around: `imagebuilder shell --failed '{STEP}'`" in done.stderr
     yield site
-    assert list(traces(str(site.tree))) == []
-    assert list(traces(str(site.cache / "failed"))) == []
+    assert traces(str(site.tree)) == []
+    assert traces(str(site.cache / "failed")) == []
 
 
 def _shell(site: Site, commands: str, *arguments: str) -> subprocess.CompletedProcess[str]:

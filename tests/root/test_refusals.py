@@ -17,7 +17,7 @@ def _refused(site: Site, *arguments: str) -> str:
     done = site.run(*arguments)
     assert done.returncode == 2, done.stderr
     assert not site.builds.exists()
-    assert not list(traces(str(site.tree)))
+    assert not traces(str(site.tree))
     return done.stderr[done.stderr.index("\nerror: ") + 1 :]
 
 

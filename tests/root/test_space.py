@@ -24,7 +24,7 @@ def test_full_build_root_is_named_with_the_variable_that_makes_it_larger(
     hint = "hint: the build root is full: give `build_root_size` in group_vars/on_imagebuild a larger size\n"
     assert done.stderr.endswith(hint)
     assert not site.builds.exists()
-    assert not list(traces(str(tmp_path)))
+    assert not traces(str(tmp_path))
 
 
 def test_full_disk_is_named_with_the_ways_out(mirror: Mirror, tmp_path: Path, mirror_cache: Path) -> None:
@@ -40,4 +40,4 @@ def test_full_disk_is_named_with_the_ways_out(mirror: Mirror, tmp_path: Path, mi
         f"hint: {cache} is full: `imagebuilder store gc` removes what nothing needs, `--cache DIR` takes another disk\n"
     )
     assert not site.builds.exists()
-    assert not list(traces(str(tmp_path)))
+    assert not traces(str(tmp_path))

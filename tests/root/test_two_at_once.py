@@ -21,4 +21,4 @@ def test_both_succeed_their_artifacts_are_whole_and_each_package_was_fetched_onc
     fetched = Counter(path for path in asked if path.endswith(".deb"))
     assert len(fetched) > 80
     assert set(fetched.values()) == {1}
-    assert not list(traces(str(site.tree)))
+    assert not traces(str(site.tree))
