@@ -141,7 +141,8 @@ class Wire:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._target)) as server:
+        # Where nobody listens any more, the connection just ends, as it does without us.
+        with suppress(ConnectionError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
             back = threading.Thread(target=self._carry, args=("down", server, client), daemon=True)
             back.start()
             self._carry("up", client, server)

@@ -33,7 +33,7 @@ def _error(request: Boot, events: list[PhaseReached | Note] | None = None) -> Bo
 
 def test_a_node_that_cannot_boot_says_why(request_: Boot) -> None:
     error = _error(replace(request_, arguments="BASEFS=/nowhere.squashfs.img"))
-    assert re.match(r"the node gave up in phase `network`: NB-NOT-FOUND: .*nowhere", error.message)
+    assert re.match(r"the node gave up in phase `memory`: NB-NOT-FOUND: .*nowhere", error.message)
     assert str(request_.log) in str(error.hint)
     assert "nb: error=NB-NOT-FOUND" in error.detail
     assert "nb: error=NB-NOT-FOUND" in request_.log.read_text()
