@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from imagebuilder.events import (
     ArtifactPublished,
@@ -108,7 +108,7 @@ def progress(*, as_json: bool, verbose: bool) -> Iterator[Report]:
 
 
 def _print_json(event: Event) -> None:
-    print(json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}), flush=True)
+    _write_line(sys.stdout, json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}))
 
 
 def _print_line(event: Event, *, verbose: bool) -> None:
@@ -116,7 +116,13 @@ def _print_line(event: Event, *, verbose: bool) -> None:
     if verbose and isinstance(event, OutputLine):
         text = f"{event.step} | {event.text}"
     if text:
-        print(text, file=sys.stderr, flush=True)
+        _write_line(sys.stderr, text)
+
+
+def _write_line(stream: TextIO, text: str) -> None:
+    # One write: `print` makes two, and a signal between them would glue the error that follows onto this line.
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 @contextmanager
