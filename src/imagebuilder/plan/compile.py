@@ -109,13 +109,8 @@ class _Compiler:
         upper = self.builder.add(
             f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)
         )
-        epoch = self.resolution.epoch
-        if keys.format == "squashfs":
-            packed = self.builder.add(f"{image.name}: squashfs", Squashfs(epoch), lower=(upper,))
-        else:
-            packed = self.builder.add(
-                f"{image.name}: pack", PackOverlay(keys.format, epoch), upper=(upper,), lower=below
-            )
+        pack = PackOverlay(keys.format, self.resolution.epoch)
+        packed = self.builder.add(f"{image.name}: pack", pack, upper=(upper,))
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
         listed = self.builder.add(f"{image.name}: sbom", inside, lower=below, upper=(upper,))
         self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format], listed))

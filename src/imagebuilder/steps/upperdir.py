@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from imagebuilder.host.machine import Machine
-
-# Linux Documentation/filesystems/overlayfs.rst. `opaque` is the layer's own, where something lies below.
-_MARKS = frozenset(f"{kind}.overlay.{name}" for kind in ("trusted", "user") for name in ("impure", "origin", "uuid"))
-_OPAQUE = frozenset({"trusted.overlay.opaque", "user.overlay.opaque"})
-
+from imagebuilder.steps.layer import forget_marks
 
 @contextmanager
 def bottom_layer(machine: Machine, output: Path) -> Iterator[Path]:
     """The folder `output` in a form that can be filled; afterwards it is one that nothing lies below."""
     with machine.overlay((machine.scratch(),), output) as merged:
         yield merged
-    forget_mount(output, bottom=True)
-
-
-def forget_mount(upper: Path, *, bottom: bool = False) -> None:
-    """Take off what the kernel wrote for this very mount: file handles and numbers that are other ones next time."""
-    marks = _MARKS | _OPAQUE if bottom else _MARKS
-    for folder, folders, files in os.walk(upper):
-        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
-            for name in marks & set(os.listxattr(path, follow_symlinks=False)):
-                os.removexattr(path, name, follow_symlinks=False)
+    forget_marks(output)
