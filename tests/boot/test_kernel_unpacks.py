@@ -80,7 +80,7 @@ def test_kernel_unpacks_every_kind_of_member(built_images: Path, tmp_path: Path)
     _fill(tree)
     (tmp_path / "initramfs").write_bytes(_initramfs(tmp_path / "root", tree))
     (kernel,) = built_images.glob("vmlinuz-*-cloud-*")
-    argv = [
+    argv: list[str | Path] = [
         *("qemu-system-x86_64", "-machine", "q35,hpet=off", "-accel", "tcg", "-cpu", "max", "-m", "384"),
         *("-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"),
         *("-kernel", kernel, "-initrd", tmp_path / "initramfs", "-append", "console=ttyS0 quiet panic=-1"),

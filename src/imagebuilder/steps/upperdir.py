@@ -9,6 +9,7 @@ from pathlib import Path
 from imagebuilder.host.machine import Machine
 from imagebuilder.steps.layer import forget_marks
 
+
 @contextmanager
 def bottom_layer(machine: Machine, output: Path) -> Iterator[Path]:
     """The folder `output` in a form that can be filled; afterwards it is one that nothing lies below."""

@@ -241,8 +241,8 @@ def test_file_that_shrinks_meanwhile_is_refused(tree: Path) -> None:
 
 
 def _mangled(archive: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
-    for at, length, put in cuts:
-        at %= len(archive) + 1
+    for place, length, put in cuts:
+        at = place % (len(archive) + 1)
         archive = archive[:at] + put + archive[at + length :]
     return archive
 
