@@ -57,8 +57,13 @@ def _put(path: bytes, how: int, data: bytes) -> None:
     os.close(file)
 
 
-def _recreate(path: bytes, other: bytes, number: int) -> None:
+def _remove(path: bytes, other: bytes, number: int) -> None:
+    os.listdir(path)  # of what is no folder, rmtree opens even a pipe
     shutil.rmtree(path)
+
+
+def _recreate(path: bytes, other: bytes, number: int) -> None:
+    _remove(path, other, number)
     os.mkdir(path)
 
 
@@ -92,7 +97,7 @@ OPERATIONS: Mapping[str, Callable[[bytes, bytes, int], None]] = {
     "write": _write,
     "append": _append,
     "delete": lambda path, other, number: os.unlink(path),
-    "remove": lambda path, other, number: shutil.rmtree(path),
+    "remove": _remove,
     "recreate": _recreate,
     "replace": _replace,
     "mkdir": lambda path, other, number: os.makedirs(path),
