@@ -24,6 +24,12 @@ images: setup ## set up if needed, then build images/all.yml into builds/ (ARGS=
 test: setup-test ## set up if needed, then run every test (ARGS=... for pytest)
 	$(VENV)/bin/pytest $(ARGS)
 
+.PHONY: fuzz
+fuzz: setup-test ## look for five minutes for archives and changes of layers that we do not understand
+	IMAGEBUILDER_TEST_FUZZ=60000 IMAGEBUILDER_TEST_SEQUENCES=1500 $(VENV)/bin/pytest -o timeout=0 \
+		tests/unit/steps/test_cpio.py::test_mangled_archive_is_read_or_refused_and_nothing_else \
+		tests/root/steps/test_layer_properties.py $(ARGS)
+
 .PHONY: check
 check: setup-test ## format, lint, types, import contracts, shell files, house rules
 	$(VENV)/bin/ruff format --check .

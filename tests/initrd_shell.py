@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+
+from imagebuilder.steps import libraries
 
 PARTS = Path(__file__).parents[1] / "src/imagebuilder/node/initrd/usr/lib/imagebuilder"
 FAILED = 99
@@ -27,6 +30,20 @@ def run_shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     argv = ["busybox", "sh", "-c", _LOAD + script, "sh", str(folder), str(PARTS)]
     env = {"PATH": f"{applets()}:/usr/bin:/bin"}
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+
+def make_root(root: Path) -> None:
+    """Make a root like the initrd's: its folders, busybox with this machine's libraries, and our part."""
+    for name in ("dev", "jail", "layers", "newroot", "proc", "run", "usr/bin", "usr/lib", "usr/lib64"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    for place, file in libraries.closure(Path("/"), ["busybox"]).items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, root / place)
+    for applet in applets().iterdir():
+        (root / "usr/bin" / applet.name).symlink_to("busybox") if applet.name != "busybox" else None
+    shutil.copytree(PARTS, root / "usr/lib/imagebuilder")
 
 
 @functools.cache

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
-from imagebuilder.host.command import Command, Completed, LineSink, run
+from imagebuilder.host.command import Command, Completed, LineSink, feed, run
 
 
 class PlainRoot:
@@ -39,6 +40,9 @@ class PlainMachine:
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
         return run(command, on_line)
+
+    def feed(self, command: Command, output: Path | None = None) -> AbstractContextManager[IO[bytes]]:
+        return feed(command, output)
 
     def progress(self, message: str, size: int = 0) -> None:
         self.said.append(message)

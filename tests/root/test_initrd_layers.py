@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
-import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -13,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from imagebuilder.steps import cpio, libraries
+from imagebuilder.steps import cpio
 from imagebuilder.steps.cpio import Member, Source
-from initrd_shell import FAILED, PARTS, applets
+from initrd_shell import FAILED, make_root
 
 pytestmark = pytest.mark.root
 
@@ -44,16 +43,7 @@ eval "$1"
 def root(tmp_path: Path) -> Path:
     """The initrd's folders, busybox with this machine's libraries, and our part."""
     root = tmp_path / "root"
-    for name in ("dev", "jail", "layers", "newroot", "proc", "run", "usr/bin", "usr/lib", "usr/lib64"):
-        (root / name).mkdir(parents=True)
-    for name in ("bin", "lib", "lib64"):
-        (root / name).symlink_to(f"usr/{name}")
-    for place, file in libraries.closure(Path("/"), ["busybox"]).items():
-        (root / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, root / place)
-    for applet in applets().iterdir():
-        (root / "usr/bin" / applet.name).symlink_to("busybox") if applet.name != "busybox" else None
-    shutil.copytree(PARTS, root / "usr/lib/imagebuilder")
+    make_root(root)
     base = tmp_path / "base"
     for name in ("etc/base", "etc/gone", "etc/folder/inside", "usr/lib/modules/none"):
         (base / name).parent.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,11 @@ def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
         help="the key (`imagebuilder keygen`) that signs what is built, and that its initrds trust (default: "
         "`signing_key` in group_vars)",
     )
+    parser.add_argument(
+        "--strict-portable",
+        action="store_true",
+        help="refuse overlays from which an initrd that is not ours would lose anything, naming each path",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -141,7 +146,9 @@ def tree_of(arguments: argparse.Namespace) -> TreeSpec:
 def extra_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The variables that the command line sets."""
     extra = extra_variables(arguments.extra_vars)
-    return {**extra, "signing_key": str(arguments.sign.resolve())} if arguments.sign else extra
+    if arguments.sign:
+        extra["signing_key"] = str(arguments.sign.resolve())
+    return {**extra, "strict_portable": True} if arguments.strict_portable else extra
 
 
 def lock_of(tree: TreeSpec, *, renewed: bool = False) -> Lock | None:

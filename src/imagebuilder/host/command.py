@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -114,6 +115,49 @@ def attach(command: Command) -> int:
     with spawn(command, stdin=0, stdout=1, stderr=2) as process:
         status = process.wait()
     return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def feed(command: Command, output: Path | None = None) -> Iterator[IO[bytes]]:
+    """Start a program and give its standard input; at the end of the block it must have ended well.
+
+    What it writes goes to the file `output`. Raises CommandError and MissingToolError as `run` does.
+    """
+    with tempfile.TemporaryFile() as said, output.open("wb") if output else nullcontext(said) as target:
+        process = spawn(command, stdin=subprocess.PIPE, stdout=target, stderr=said)
+        assert process.stdin
+        try:
+            with suppress(BrokenPipeError), process.stdin as stdin:  # then its status says more
+                yield stdin
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            status = process.wait()
+        _refuse_failure(command, status, said)
+
+
+@contextmanager
+def output_of(command: Command) -> Iterator[IO[bytes]]:
+    """Start a program and give its standard output, to be read to the end; raises what `run` does."""
+    with tempfile.TemporaryFile() as said:
+        process = spawn(command, stderr=said)
+        assert process.stdout
+        try:
+            with process.stdout as stdout:
+                yield stdout
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            status = process.wait()
+        _refuse_failure(command, status, said)
+
+
+def _refuse_failure(command: Command, status: int, said: IO[bytes]) -> None:
+    if status not in command.accept:
+        said.seek(0)
+        raise CommandError(command.full_argv, status, said.read().decode(errors="replace"))
 
 
 def replace(argv: tuple[str, ...], env: Mapping[str, str] | None = None) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from imagebuilder.events import Note, OutputLine, PartFinished, Progress, Report
 from imagebuilder.host import chroot, clock, mounts
-from imagebuilder.host.command import Command, Completed, LineSink, run
+from imagebuilder.host.command import Command, Completed, LineSink, feed, run
 from imagebuilder.host.files import copy_if_missing, locked, remove_tree
 from imagebuilder.host.machine import Chroot
 
@@ -44,6 +45,9 @@ class LocalMachine:
                 on_line(text)
 
         return run(replace(command, env={**self._environment, **command.env}), each)
+
+    def feed(self, command: Command, output: Path | None = None) -> AbstractContextManager[IO[bytes]]:
+        return feed(replace(command, env={**self._environment, **command.env}), output)
 
     def progress(self, message: str, size: int = 0) -> None:
         self._report(Progress(self._step, message, size))

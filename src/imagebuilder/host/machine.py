@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from imagebuilder.host.command import Command, Completed, LineSink
 
@@ -38,6 +38,12 @@ class Machine(Protocol):
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
         """Run a host program; its lines are reported as output of the step. Raises CommandError."""
+
+    def feed(self, command: Command, output: Path | None = None) -> AbstractContextManager[IO[bytes]]:
+        """Start a host program and give its standard input; what it writes goes to the file `output`.
+
+        At the end of the block it must have ended well: raises CommandError.
+        """
 
     def progress(self, message: str, size: int = 0) -> None:
         """Say what the step does now, and with how many bytes if that is known."""

@@ -109,17 +109,21 @@ class _Compiler:
         upper = self.builder.add(
             f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)
         )
-        epoch = self.resolution.epoch
-        if keys.format == "squashfs":
-            packed = self.builder.add(f"{image.name}: squashfs", Squashfs(epoch), lower=(upper,))
-        else:
-            packed = self.builder.add(
-                f"{image.name}: pack", PackOverlay(keys.format, epoch), upper=(upper,), lower=below
-            )
+        pack = PackOverlay(keys.format, self.resolution.epoch, self._is_strict(image, keys))
+        packed = self.builder.add(f"{image.name}: pack", pack, upper=(upper,))
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
         listed = self.builder.add(f"{image.name}: sbom", inside, lower=below, upper=(upper,))
         self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format], listed))
         return (*below, upper)
+
+    def _is_strict(self, image: ImageSpec, keys: OverlayKeys) -> bool:
+        if self.tree.settings.strict_portable and keys.format != "cpio.gz":
+            raise SpecError(
+                f"an initrd that is not ours does not unpack `format: {keys.format}`",
+                location=image.at("format"),
+                hint="write `format: cpio.gz`, or leave `--strict-portable` out",
+            )
+        return keys.strict_portable or self.tree.settings.strict_portable
 
     def _packages(self, image: ImageSpec) -> ImagePackages:
         return self.resolution.images[image.name]

@@ -161,6 +161,13 @@ class OverlayKeys(ImageKeys):
     packages: Packages = ()
     debs: Strings = ()
     format: OverlayFormat = "cpio.gz"
+    strict_portable: bool = False
+
+    @model_validator(mode="after")
+    def _unpacked_since_2015(self) -> OverlayKeys:
+        if self.strict_portable and self.format != "cpio.gz":
+            raise ValueError(f"only `cpio.gz` is portable, `format: {self.format}` is not")
+        return self
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -22,8 +22,8 @@ from imagebuilder.spec.yamlfile import Document
 _PROVEN = frozenset({"bookworm", "trixie"})
 _SERVER = re.compile(r"(https?://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
-OF_SIGNATURES = frozenset({"signing_key", "trusted_keys", "signature_days"})
-"""What roles and templates do not see: an image is the same, whoever signs it."""
+UNSEEN = frozenset({"signing_key", "trusted_keys", "signature_days", "strict_portable"})
+"""What roles and templates do not see: an image is the same, whoever signs it or means to unpack it."""
 
 # As snapshot.debian.org and snapshot.ubuntu.com name the moments that they keep.
 _SNAPSHOT = re.compile(r"20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])([0-5][0-9]){2}Z")
@@ -70,6 +70,7 @@ class Settings(BaseModel):
     signing_key: str | None = None
     trusted_keys: Strings = ()
     signature_days: Annotated[int, BeforeValidator(_days), Field(ge=0)] = 0
+    strict_portable: bool = False
     build_artifact_path: str = "../builds"
     build_root_size: Annotated[Text, Field(pattern=r"^[0-9]+[kKmMgG%]?$")] = "8G"
 

@@ -17,7 +17,7 @@ from imagebuilder.spec.legacy.changes import Change
 from imagebuilder.spec.legacy.needless import ALONE, Context
 from imagebuilder.spec.legacy.roles import read_role
 from imagebuilder.spec.playbook import Entry, load_playbook, old_entries
-from imagebuilder.spec.settings import OF_SIGNATURES, Settings, read_settings
+from imagebuilder.spec.settings import UNSEEN, Settings, read_settings
 from imagebuilder.spec.template import Renderer
 from imagebuilder.spec.yamlfile import Document, load
 
@@ -115,7 +115,7 @@ def _read(root: Path, playbook: str, entries: Sequence[Entry], extra: Mapping[st
     shared = {**_host_facts(root), **inventory.variables, **given, **extra}
     shared, document = legacy.with_old_settings(shared, document)
     settings = read_settings(root, document, shared)
-    shared, extra = ({k: v for k, v in given.items() if k not in OF_SIGNATURES} for given in (shared, extra))
+    shared, extra = ({k: v for k, v in given.items() if k not in UNSEEN} for given in (shared, extra))
     images = _on_their_bases([_image(root, entry, shared, extra, settings) for entry in entries])
     named = dict.fromkeys(inventory.variables, Location(root / "hosts")) | {name: document.at(name) for name in given}
     changes = (
@@ -142,7 +142,7 @@ def _image(
     if not isinstance(config, dict):
         raise SpecError("a config file is a mapping; the bare minimum is `provisioner:`", location=document.at())
     own = {k: v for k, v in config.items() if k not in ("image", "provisioner")}
-    shown = settings.model_dump(mode="json", exclude_none=True, exclude=set(OF_SIGNATURES))
+    shown = settings.model_dump(mode="json", exclude_none=True, exclude=set(UNSEEN))
     if "repository_lists" in shared:
         del shown["repository_lists"]  # a role of 2015 reads more than the line
     _refuse_settings(own, document, entry)

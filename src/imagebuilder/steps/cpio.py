@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, TypeVar
 
 from imagebuilder.errors import ImagebuilderError
 
@@ -65,11 +65,27 @@ class Source:
     member: Member
     content: Path | bytes = b""
 
+    def copy_to(self, target: IO[bytes]) -> int:
+        """Write the content, streamed; returns its size. Raises ImagebuilderError when a file has become shorter."""
+        if isinstance(self.content, bytes):
+            written = target.write(self.content)
+        else:
+            written = 0
+            with self.content.open("rb") as file:
+                while chunk := file.read(min(_CHUNK, self.member.size - written)):
+                    written += target.write(chunk)
+        if written != self.member.size:
+            raise ImagebuilderError(f"`{os.fsdecode(self.member.name)}` became shorter while it was read")
+        return written
+
+
+AnySource = TypeVar("AnySource", bound=Source)
+
 
 class Content:
     """The bytes after a member's header: read them before going on to the next member, or leave them."""
 
-    def __init__(self, archive: BinaryIO, size: int) -> None:
+    def __init__(self, archive: IO[bytes], size: int) -> None:
         self._archive = archive
         self._left = size
 
@@ -95,10 +111,28 @@ def scan(root: Path, *, clamp: int) -> list[Source]:
     for folder, folders, files in os.walk(base):
         inside = os.path.relpath(folder, base)
         names += [os.path.normpath(os.path.join(inside, name)) for name in (*folders, *files)]
-    return number(_source(base, name, clamp) for name in (b".", *names))
+    return number(_clamped(source(base, name), clamp) for name in (b".", *names))
 
 
-def number(sources: Iterable[Source]) -> list[Source]:
+def source(root: bytes, name: bytes) -> Source:
+    """What is at `name` below `root`, its time as it is (whole seconds, none before 1970)."""
+    path = os.path.join(root, name)
+    status = os.lstat(path)
+    mtime = max(int(status.st_mtime), 0)
+    member = Member(name, status.st_mode, status.st_uid, status.st_gid, mtime)
+    if stat.S_ISREG(status.st_mode):
+        # Only regular files are linked: readers expect a symlink's target at every one of its names.
+        inode = status.st_dev << 64 | status.st_ino if status.st_nlink > 1 else 0
+        return Source(replace(member, size=status.st_size, inode=inode), Path(os.fsdecode(path)))
+    if stat.S_ISLNK(status.st_mode):
+        target = os.readlink(path)
+        return Source(replace(member, size=len(target)), target)
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        return Source(replace(member, device=(os.major(status.st_rdev), os.minor(status.st_rdev))))
+    return Source(member)
+
+
+def number(sources: Iterable[AnySource]) -> list[AnySource]:
     """Sort by name, number inodes from 1, leave a hard-linked file's content at its last name.
 
     What comes in with equal inodes other than 0 is one file.
@@ -114,7 +148,7 @@ def number(sources: Iterable[Source]) -> list[Source]:
     ]
 
 
-def write(sources: Iterable[Source], archive: BinaryIO) -> int:
+def write(sources: Iterable[Source], archive: IO[bytes]) -> int:
     """Write an archive, contents streamed. Returns its size in bytes.
 
     Raises ImagebuilderError for what newc cannot hold: sockets, files of
@@ -124,12 +158,13 @@ def write(sources: Iterable[Source], archive: BinaryIO) -> int:
     for source in sources:
         _refuse_what_does_not_fit(source.member)
         total += archive.write(_header(source.member))
-        total += _copy(source, archive)
+        total += source.copy_to(archive)
+        total += archive.write(bytes(-source.member.size % 4))
     total += archive.write(_header(Member(_TRAILER, mode=0)))
     return total + archive.write(bytes(-total % _RECORD))
 
 
-def read(archive: BinaryIO) -> Iterator[tuple[Member, Content]]:
+def read(archive: IO[bytes]) -> Iterator[tuple[Member, Content]]:
     """The members of an archive, or of several in a row with zeros between them, as a kernel reads them.
 
     Raises ImagebuilderError where the bytes are cut or are no newc archive.
@@ -147,31 +182,14 @@ def read(archive: BinaryIO) -> Iterator[tuple[Member, Content]]:
         raise ImagebuilderError("the cpio archive ends without its trailer", hint="it was cut short: fetch it again")
 
 
-def _source(base: bytes, name: bytes, clamp: int) -> Source:
-    path = os.path.join(base, name)
-    status = os.lstat(path)
-    member = Member(
-        name=name,
-        mode=status.st_mode,
-        uid=status.st_uid,
-        gid=status.st_gid,
-        mtime=min(max(int(status.st_mtime), 0), clamp),
-    )
-    if stat.S_ISREG(status.st_mode):
-        # Only regular files are linked: readers expect a symlink's target at every one of its names.
-        inode = status.st_dev << 64 | status.st_ino if status.st_nlink > 1 else 0
-        return Source(replace(member, size=status.st_size, inode=inode), Path(os.fsdecode(path)))
-    if stat.S_ISLNK(status.st_mode):
-        target = os.readlink(path)
-        return Source(replace(member, size=len(target)), target)
-    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-        return Source(replace(member, device=(os.major(status.st_rdev), os.minor(status.st_rdev))))
-    return Source(member)
+def _clamped(source: Source, clamp: int) -> Source:
+    return replace(source, member=replace(source.member, mtime=min(source.member.mtime, clamp)))
 
 
-def _numbered(source: Source, inode: int, links: int, *, has_content: bool) -> Source:
-    member = replace(source.member, inode=inode, links=links)
-    return replace(source, member=member) if has_content else Source(replace(member, size=0))
+def _numbered(source: AnySource, inode: int, links: int, *, has_content: bool) -> AnySource:
+    if has_content:
+        return replace(source, member=replace(source.member, inode=inode, links=links))
+    return replace(source, member=replace(source.member, inode=inode, links=links, size=0), content=b"")
 
 
 def _header(member: Member) -> bytes:
@@ -208,21 +226,7 @@ def _refuse_what_does_not_fit(member: Member) -> None:
         raise ImagebuilderError(f"a file named `{shown}` would end the archive", hint="rename it")
 
 
-def _copy(source: Source, archive: BinaryIO) -> int:
-    size = source.member.size
-    if isinstance(source.content, bytes):
-        written = archive.write(source.content)
-    else:
-        written = 0
-        with source.content.open("rb") as file:
-            while chunk := file.read(min(_CHUNK, size - written)):
-                written += archive.write(chunk)
-    if written != size:
-        raise ImagebuilderError(f"`{os.fsdecode(source.member.name)}` became shorter while it was read")
-    return written + archive.write(bytes(-size % 4))
-
-
-def _next_magic(archive: BinaryIO, *, zeros_allowed: bool) -> bytes:
+def _next_magic(archive: IO[bytes], *, zeros_allowed: bool) -> bytes:
     """The six bytes that open a member; empty at the end of the file."""
     word = archive.read(4)
     while zeros_allowed and word and not any(word):
@@ -230,7 +234,7 @@ def _next_magic(archive: BinaryIO, *, zeros_allowed: bool) -> bytes:
     return word and word + _exactly(archive, 2)
 
 
-def _parse(magic: bytes, archive: BinaryIO) -> Member:
+def _parse(magic: bytes, archive: IO[bytes]) -> Member:
     if magic not in _MAGICS:
         raise ImagebuilderError(f"no cpio archive of the newc kind: a member begins with {magic!r}")
     digits = _exactly(archive, 8 * _FIELDS)
@@ -246,7 +250,7 @@ def _parse(magic: bytes, archive: BinaryIO) -> Member:
     return Member(name, mode, uid, gid, mtime, ino, links, (major, minor), size)
 
 
-def _exactly(archive: BinaryIO, size: int) -> bytes:
+def _exactly(archive: IO[bytes], size: int) -> bytes:
     data = archive.read(size)
     if len(data) != size:
         raise ImagebuilderError("the cpio archive ends in the middle", hint="it was cut short: fetch it again")

@@ -9,7 +9,7 @@ from typing import ClassVar
 from imagebuilder.host.machine import Machine
 from imagebuilder.steps.base import Action, Inputs, Step
 from imagebuilder.steps.interpreter import MOUNT_POINT
-from imagebuilder.steps.upperdir import forget_mount
+from imagebuilder.steps.layer import capture, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,18 @@ class Provision(Step):
     """
 
     kind: ClassVar[str] = "provision"
+    version: ClassVar[int] = 2
     makes_folder: ClassVar[bool] = True
 
     actions: tuple[Action, ...]
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
-        """Fill `output`, the upperdir."""
+        """Fill `output`: the upperdir, settled, so that it is a layer wherever it is mounted."""
         with machine.overlay(inputs["lower"], output) as merged, machine.chroot(merged) as root:
             for bundle in inputs.get("python", ()):
                 root.bind(bundle, MOUNT_POINT)
             for action in self.actions:
                 with machine.timed(action.kind):
                     action.run(machine, root)
-        forget_mount(output)
+        with machine.overlay(inputs["lower"]) as below:
+            settle(output, capture(output, below))

@@ -24,6 +24,7 @@ from imagebuilder.steps.clean import Clean
 from imagebuilder.steps.commands import RunCommands
 from imagebuilder.steps.files import CopyFiles
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
+from imagebuilder.steps.overlay import PackOverlay
 from imagebuilder.steps.packages import InstallPackages
 from imagebuilder.steps.provision import Provision
 
@@ -83,7 +84,6 @@ def test_base_and_overlay_are_layers_and_what_is_packed_of_them(tmp_path: Path) 
     assert _below(plan, "base: provision") == ["base: bootstrap"]
     assert _below(plan, "base: squashfs") == ["base: bootstrap", "base: provision"]
     assert _below(plan, "x: provision") == ["base: bootstrap", "base: provision"]
-    assert _below(plan, "x: pack") == ["base: bootstrap", "base: provision"]
     assert _below(plan, "x: pack", "upper") == ["x: provision"]
     assert [artifact.name for artifact in plan.artifacts] == [f"base.bookworm.{KVER}.squashfs.img", "x.overlay.cpio.gz"]
 
@@ -128,7 +128,7 @@ def test_base_of_an_earlier_build_is_unpacked_once(tmp_path: Path) -> None:
 
 def test_overlay_may_be_a_squashfs_of_its_own_layer(tmp_path: Path) -> None:
     plan = _plan(tmp_path, {"vars/x.yml": "image: {format: squashfs}"})
-    assert _below(plan, "x: squashfs") == ["x: provision"]
+    assert _below(plan, "x: pack", "upper") == ["x: provision"]
     assert plan.artifacts[-1].name == "x.overlay.squashfs"
 
 
@@ -362,3 +362,28 @@ def test_role_of_today_works_on_the_initrd_itself(tmp_path: Path) -> None:
     plan = _plan(tmp_path, {"all.yml": INITRD, "vars/initrd.yml": "provisioner: roles/r", **ROLE})
     assert "initrd: build root" not in _named(plan)
     assert _below(plan, "initrd: pack") == ["initrd: modules", "initrd: programs", "initrd: provision"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"vars/x.yml": "image: {packages: [pciutils], strict_portable: true}"},
+        {"group_vars/on_imagebuild": "strict_portable: true"},
+    ],
+)
+def test_strictness_is_asked_of_one_overlay_or_of_all(tmp_path: Path, files: dict[str, str]) -> None:
+    loose, strict = _plan(tmp_path, {**FILES, "group_vars/on_imagebuild": "{}"}), _plan(tmp_path, {**FILES, **files})
+    assert (_pack(loose).strict, _pack(strict).strict) == (False, True)
+    assert _named(loose)["x: provision"].id == _named(strict)["x: provision"].id
+
+
+def _pack(plan: Plan) -> PackOverlay:
+    step = plan.step(plan.artifacts[-1].step).step
+    assert isinstance(step, PackOverlay)
+    return step
+
+
+def test_strictness_wants_the_format_of_2015(tmp_path: Path) -> None:
+    files = {"vars/x.yml": "image:\n  format: squashfs", "group_vars/on_imagebuild": "strict_portable: true"}
+    with pytest.raises(SpecError, match=r"vars/x.yml:2: an initrd that is not ours does not unpack `format: squashfs`"):
+        _plan(tmp_path, files)

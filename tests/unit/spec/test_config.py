@@ -139,6 +139,7 @@ WRONG: tuple[tuple[str, str, int, str], ...] = (
     ("overlay", "clean: [/usr/../etc]", 2, "must not contain `..`"),
     ("overlay", "clean: [/]", 2, "`image.clean.0`"),
     ("base", "exclude: ['!usr']", 2, "`!usr` must begin with `/`"),
+    ("overlay", "strict_portable: true\n  format: squashfs", 1, "`image`: only `cpio.gz` is portable"),
     ("overlay", "format: tar", 2, "`image.format`: input should be 'cpio.gz', 'cpio.zst' or 'squashfs'"),
     ("initrd", "firmware: 'no'", 2, "`image.firmware`: must be true or false"),
     ("overlay", "name: a/b", 2, "`image.name`: `a/b` does not match"),

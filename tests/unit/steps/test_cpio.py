@@ -8,11 +8,12 @@ import socket
 import stat
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebuilder.errors import ImagebuilderError
@@ -237,3 +238,25 @@ def test_file_that_shrinks_meanwhile_is_refused(tree: Path) -> None:
     (tree / "etc/passwd").write_text("r")
     with pytest.raises(ImagebuilderError, match="became shorter"):
         cpio.write(sources, io.BytesIO())
+
+
+def _mangled(archive: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
+    for place, length, put in cuts:
+        at = place % (len(archive) + 1)
+        archive = archive[:at] + put + archive[at + length :]
+    return archive
+
+
+pieces = st.one_of(st.binary(max_size=8), st.sampled_from([b"0000", b"FFFFFFFF", b"070701", b"TRAILER!!!\0"]))
+cuts = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 12), pieces), min_size=1, max_size=6)
+
+
+@settings(max_examples=int(os.environ.get("IMAGEBUILDER_TEST_FUZZ", "3000")), deadline=None)
+@given(st.lists(files, max_size=3, unique_by=lambda source: source.member.name), cuts)
+def test_mangled_archive_is_read_or_refused_and_nothing_else(
+    sources: list[Source], cuts: list[tuple[int, int, bytes]]
+) -> None:
+    with suppress(ImagebuilderError):
+        for member, content in _members(_mangled(_archive(sources), cuts)):
+            assert len(content) == member.size
+            assert 0 < len(member.name) <= 4095

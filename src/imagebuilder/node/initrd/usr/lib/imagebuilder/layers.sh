@@ -7,6 +7,7 @@
 
 readonly RESERVE=96 # MB of RAM for the booted system's processes
 readonly UNPACKED=4 # an overlay takes about so many times its compressed size
+readonly SIDECAR=.on-imagebuilder # what an overlay brings for us, beside the image's own files
 
 # The layers' numbers from FIRST to the last.
 layers_from() { # FIRST
@@ -44,16 +45,27 @@ stack_layers() {
     for number in $(layers_from 1); do
         open_overlay "$number"
         lower=/layers/$number:$lower
+        [ -e "/layers/$number/$SIDECAR/attributes" ] || continue
+        mount_attributes "$number"
+        lower=/layers/$number.attributes:$lower
     done
     mkdir /layers/upper /layers/work
     mount -t overlay -o "lowerdir=$lower,upperdir=/layers/upper,workdir=/layers/work" overlay /newroot ||
         fail NB-MOUNT "the layers cannot be stacked: $lower"
+    rm -rf "/newroot/$SIDECAR"
 }
 
 mount_squashfs() { # NUMBER
     mkdir "/layers/$1"
     mount -t squashfs -o ro,loop "/layers/$1.file" "/layers/$1" ||
         fail NB-MOUNT "layer $1 is no squashfs that this kernel can mount"
+}
+
+# The overlay's files that have attributes which its format cannot carry, once more and with them.
+mount_attributes() { # NUMBER
+    mkdir "/layers/$1.attributes"
+    mount -t erofs -o ro,loop "/layers/$1/$SIDECAR/attributes" "/layers/$1.attributes" ||
+        fail NB-MOUNT "the attributes of layer $1 are no EROFS that this kernel can mount"
 }
 
 # What an overlay is, its first bytes say, not its name. (busybox zcat ends well on a file that is
@@ -76,7 +88,7 @@ unpack() { # NUMBER DECOMPRESSOR...
     mkdir "/layers/$number"
     enter_jail "/layers/$number"
     # shellcheck disable=SC3040 # busybox has it; without it an archive that is cut would pass
-    if ! (set -o pipefail && "$@" <"/layers/$number.file" | cpio_in_jail) 2>"$log"; then
+    if ! (set -o pipefail && "$@" <"/layers/$number.file" | in_jail cpio -idmu && in_jail sh /usr/lib/imagebuilder/restore.sh) 2>"$log"; then
         fail NB-UNPACK "layer $number cannot be unpacked: $(grep -v ' blocks$' "$log" | tail -n 1)"
     fi
     leave_jail
@@ -91,8 +103,9 @@ enter_jail() { # FOLDER
     fi
 }
 
-cpio_in_jail() {
-    chroot /jail sh -c 'cd /layers && exec cpio -idmu'
+in_jail() { # PROGRAM ARGUMENTS...
+    # shellcheck disable=SC2016
+    chroot /jail sh -c 'cd /layers && exec "$@"' sh "$@"
 }
 
 leave_jail() {
