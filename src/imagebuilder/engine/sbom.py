@@ -10,20 +10,22 @@ A manifest has three referrers (store/referrers.py), each with one file a layer:
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagebuilder.errors import ImagebuilderError, UserError
-from imagebuilder.sbom import cyclonedx, spdx
-from imagebuilder.sbom.bill import Artifact, image
-from imagebuilder.sbom.packages import PackageList
 from imagebuilder.store.index import full_name, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import BASE, INITRD, KERNEL, OVERLAYS, Layer, Manifest
 from imagebuilder.store.referrers import all_referrers, attach, referrers
+
+if TYPE_CHECKING:
+    from imagebuilder.sbom.bill import Artifact
+    from imagebuilder.sbom.packages import PackageList
 
 PACKAGES = "application/vnd.on-imagebuilder.packages.v1+json"
 _KINDS = {KERNEL: "kernel", INITRD: "initrd", BASE: "base", **dict.fromkeys(OVERLAYS.values(), "overlay")}
@@ -31,16 +33,22 @@ _KINDS = {KERNEL: "kernel", INITRD: "initrd", BASE: "base", **dict.fromkeys(OVER
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format of documents: its media type, the end of their file names, how one is made."""
+    """A format of documents: its media type, the end of their file names, and the module of `sbom/` that makes them."""
 
     media_type: str
     suffix: str
-    document: Callable[[Artifact, str], dict[str, Any]]
+    module: str
+
+    def document(self, about: Artifact, created: str) -> dict[str, Any]:
+        """The document about an artifact."""
+        # Late, as all that makes a bill: a build with nothing to do has them all.
+        made: dict[str, Any] = importlib.import_module(f"imagebuilder.sbom.{self.module}").document(about, created)
+        return made
 
 
 FORMATS: Mapping[str, Format] = {
-    "spdx": Format("application/spdx+json", ".spdx.json", spdx.document),
-    "cyclonedx": Format("application/vnd.cyclonedx+json", ".cdx.json", cyclonedx.document),
+    "spdx": Format("application/spdx+json", ".spdx.json", "spdx"),
+    "cyclonedx": Format("application/vnd.cyclonedx+json", ".cdx.json", "cyclonedx"),
 }
 
 
@@ -55,6 +63,9 @@ def attach_sboms(layout: Layout, manifests: Iterable[Blob], lists: Mapping[str, 
 
 
 def _attach(layout: Layout, blob: Blob, lists: Mapping[str, Blob], made: dict[tuple[str, str], Layer]) -> None:
+    from imagebuilder.sbom.bill import Artifact, image
+    from imagebuilder.sbom.packages import PackageList
+
     manifest = Manifest.from_bytes(layout.read(blob.sha256))
     titles = [layer.title for layer in manifest.layers]
     attach(layout, blob, PACKAGES, [Layer(PACKAGES, title, lists[title]) for title in titles])
@@ -96,6 +107,8 @@ def find_manifest(layout: Layout, given: str) -> tuple[Blob, Manifest]:
 
 def package_lists(layout: Layout, subject: Blob) -> dict[str, PackageList]:
     """The packages of a manifest's layers, by the layers' titles; empty for one without lists."""
+    from imagebuilder.sbom.packages import PackageList
+
     files = _files(layout, subject, PACKAGES)
     return {file.title: PackageList.from_json(layout.read(file.blob.sha256)) for file in files}
 

@@ -16,7 +16,6 @@ Ansible sees a folder made for this run:
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import sys
@@ -30,10 +29,9 @@ from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Chroot, Machine
 from imagebuilder.spec.legacy.needless import ALONE, Context
 from imagebuilder.spec.legacy.variables import BUILD_ROOTS
-from imagebuilder.steps.ansible_events import EventFile, TaskEnded, TaskStarted, failure
 from imagebuilder.steps.ansible_role import role_reads
 from imagebuilder.steps.base import Action, Source
-from imagebuilder.steps.interpreter import INTERPRETER
+from imagebuilder.steps.interpreter import INTERPRETER, ansible_version
 
 _CONFIGURATION = Path(__file__).parents[1] / "ansible" / "ansible.cfg"
 _SCRATCH_IN_CHROOT = "/run/imagebuilder/ansible"
@@ -57,7 +55,7 @@ class AnsibleRole(Action):
     overrides: Mapping[str, Any] = field(default_factory=dict)
     translated: Mapping[str, str] = field(default_factory=dict)
     facts: tuple[str, ...] = ("all",)
-    ansible_core: str = field(default_factory=lambda: importlib.metadata.version("ansible-core"))
+    ansible_core: str = field(default_factory=ansible_version)
 
     @classmethod
     def of(
@@ -74,6 +72,9 @@ class AnsibleRole(Action):
 
     def run(self, machine: Machine, root: Chroot) -> None:
         """Run the role. Raises SpecError when the role is wrong, ImagebuilderError when a task fails."""
+        # Late, for planning needs none of it.
+        from imagebuilder.steps.ansible_events import EventFile, TaskEnded, TaskStarted, failure
+
         # World-writable as /tmp is: tasks may become any user. Short options: an initrd has busybox.
         root.run(("mkdir", "-p", "-m", "1777", _SCRATCH_IN_CHROOT))
         scratch = machine.scratch()

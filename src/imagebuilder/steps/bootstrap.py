@@ -11,16 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from imagebuilder.host.machine import Machine
-from imagebuilder.steps import install
 from imagebuilder.steps.base import Inputs, Step
-from imagebuilder.steps.dpkg_relations import needed
-from imagebuilder.steps.install import Package
-from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.rootfs import Rootfs
-from imagebuilder.steps.upperdir import bottom_layer
+
+if TYPE_CHECKING:
+    from imagebuilder.steps.install import Package
 
 _MERGED_USR = ("bin", "lib", "sbin")
 _MERGED_USR_TOO = {"amd64": ("lib64",)}
@@ -38,6 +36,11 @@ class Bootstrap(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Fill `output`; mmdebstrap does it when a package needs more than we can do."""
+        # Late, for planning needs none of it.
+        from imagebuilder.steps import install
+        from imagebuilder.steps.mmdebstrap import Mmdebstrap
+        from imagebuilder.steps.upperdir import bottom_layer
+
         packages = install.read_packages(machine, self.rootfs.debs)
         if reasons := install.refusals(output, packages, self.rootfs.architecture):
             machine.note(f"mmdebstrap makes this base: {'; '.join(reasons)}")
@@ -66,15 +69,19 @@ class Bootstrap(Step):
 
     def _prepare(self, root: Path) -> None:
         """What has to be there before any package."""
+        from imagebuilder.steps.install import prepare
+
         for name in (*_MERGED_USR, *_MERGED_USR_TOO.get(self.rootfs.architecture, ())):
             (root / "usr" / name).mkdir(parents=True)
             (root / name).symlink_to(f"usr/{name}")
-        install.prepare(root)
+        prepare(root)
         self.rootfs.configure(root)
 
 
 def _parted(packages: Sequence[Package]) -> tuple[list[Package], list[Package]]:
     """Essential packages with all that they need, and the rest."""
+    from imagebuilder.steps.dpkg_relations import needed
+
     fields = [package.fields for package in packages]
     essential = needed((f["Package"] for f in fields if f.get("Essential") == "yes"), fields)
     return [p for p in packages if p.name in essential], [p for p in packages if p.name not in essential]

@@ -21,7 +21,6 @@ from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps import cpio, kernel, libraries, modules
 from imagebuilder.steps.base import Inputs, Source, Step
-from imagebuilder.steps.extract import unpack
 
 MODULES_IMAGE = b"modules.squashfs"
 _MOUNTED = b"/layers/modules/"
@@ -62,6 +61,8 @@ class InitramfsTree(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Raises UserError for a program or library that is in none of the packages."""
+        from imagebuilder.steps.extract import unpack  # late, for planning needs none of it
+
         root = machine.scratch()
         unpack(machine, self.userland, root)
         kernel.keep_copyright(root, output)

@@ -12,7 +12,6 @@ The folder, mounted at `MOUNT_POINT` while a role runs:
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ from imagebuilder.host.files import remove_tree
 from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps.base import Inputs, Source, Step
-from imagebuilder.steps.extract import unpack
 
 BUNDLE_PACKAGES = ("python3", "python3-apt")
 """What to resolve, with all dependencies, in the image's own suite: python-apt reads the image's apt data."""
@@ -39,8 +37,11 @@ def _part(name: str) -> Source:
     return Source.of(_PARTS / name)
 
 
-def _ansible_version() -> str:
-    return importlib.metadata.version("ansible-core")
+def ansible_version() -> str:
+    """The version of ansible-core that runs roles."""
+    from importlib import metadata  # late, for most trees need no Ansible
+
+    return metadata.version("ansible-core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,14 @@ class PythonBundle(Step):
     makes_folder = True
 
     debs: tuple[Deb, ...]
-    ansible_core: str = field(default_factory=_ansible_version)
+    ansible_core: str = field(default_factory=ansible_version)
     launcher: Source = field(default_factory=lambda: _part("python3.sh"))
     hook: Source = field(default_factory=lambda: _part("sitecustomize.py"))
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Unpack the packages beside their place, keep what Python needs, compile it."""
+        from imagebuilder.steps.extract import unpack  # late, for planning needs none of it
+
         unpacked = output / "unpacked"
         unpacked.mkdir()
         unpack(machine, self.debs, unpacked, ("/usr/bin/python3*", "/lib/*", "/usr/lib/*"))
@@ -77,7 +80,9 @@ class PythonBundle(Step):
         hook = standard_library / "sitecustomize.py"
         hook.unlink(missing_ok=True)
         shutil.copy(self.hook.path, hook)
-        library = Path(str(importlib.metadata.distribution("ansible-core").locate_file("ansible/module_utils")))
+        from importlib import metadata
+
+        library = Path(str(metadata.distribution("ansible-core").locate_file("ansible/module_utils")))
         for source in library.rglob("*.py"):
             target = output / "lib/core/module_utils" / source.relative_to(library)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,6 @@ from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps.base import Inputs, Step
-from imagebuilder.steps.extract import unpack
 
 MODULES = Path("usr/lib/modules")
 COPYRIGHT = Path(".copyright")
@@ -34,6 +33,8 @@ class Kernel(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Unpack the packages. Raises ImagebuilderError when they do not hold the kernel `release`."""
+        from imagebuilder.steps.extract import unpack  # late, for planning needs none of it
+
         unpack(machine, self.debs, output, ("/boot/*", "/lib/modules/*", f"/{MODULES}/*", COPYRIGHT_FILES))
         if (output / "lib").exists():  # where packages know nothing of a merged /usr
             (output / MODULES).parent.mkdir(parents=True)

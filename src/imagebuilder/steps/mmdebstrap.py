@@ -15,7 +15,6 @@ from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Machine
 from imagebuilder.steps.base import Inputs, Step
 from imagebuilder.steps.rootfs import Rootfs
-from imagebuilder.steps.upperdir import bottom_layer
 
 _SETUP_HOOK = Path(__file__).with_name("mmdebstrap-setup.sh")
 _CUSTOMIZE_HOOK = Path(__file__).with_name("mmdebstrap-customize.sh")
@@ -33,6 +32,8 @@ class Mmdebstrap(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Run mmdebstrap into `output`; its progress is the step's."""
+        from imagebuilder.steps.upperdir import bottom_layer  # late, for planning needs none of it
+
         with bottom_layer(machine, output) as root, machine.apt_cache() as cache:
             debs = self.rootfs.debs
             machine.progress(f"installing {len(debs)} packages", sum(deb.size for deb in debs))

@@ -23,7 +23,6 @@ from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.steps import elf
 from imagebuilder.steps.base import Inputs, Step
-from imagebuilder.steps.extract import unpack
 from imagebuilder.steps.kernel import COPYRIGHT_FILES, MODULES, keep_copyright
 
 PROFILES: Mapping[str, tuple[str, ...]] = {"virt": ("virt",), "metal": ("virt", "metal")}
@@ -81,6 +80,8 @@ class Modules(Step):
         self._add_firmware(machine, chosen, output)
 
     def _add_firmware(self, machine: Machine, chosen: Mapping[str, bytes], output: Path) -> None:
+        from imagebuilder.steps.extract import unpack  # late, for planning needs none of it
+
         (output / FIRMWARE).mkdir(parents=True)
         if not self.firmware:
             return

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from imagebuilder.errors import UserError
 from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Machine
-from imagebuilder.steps import cpio, layer, sidecar, tar
 from imagebuilder.steps.base import Inputs, Step
-from imagebuilder.steps.layer import Entry
+
+if TYPE_CHECKING:
+    from imagebuilder.steps.layer import Entry
 
 _COMPRESSORS = {"cpio.gz": ("pigz", "-9", "-n"), "cpio.zst": ("zstd", "-19", "-q")}
 _SQUASHFS = ("tar2sqfs", "-q", "-f", "-c", "zstd", "-X", "level=15", "-b", "256K")
@@ -35,6 +36,8 @@ class PackOverlay(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Write the file. Raises ImagebuilderError for what an overlay cannot hold."""
+        from imagebuilder.steps import layer, sidecar  # late, for planning needs none of it
+
         (upper,) = inputs["upper"]
         entries = layer.clamped(layer.capture(upper), self.epoch)
         lost = sidecar.losses(entries, self.format)
@@ -49,6 +52,8 @@ class PackOverlay(Step):
 
 def write(machine: Machine, members: Sequence[Entry], form: str, output: Path, epoch: int) -> None:
     """Write numbered entries in a format, streamed: memory does not grow with what the files hold."""
+    from imagebuilder.steps import cpio, tar
+
     if form == "squashfs":
         command = Command((*_SQUASHFS, str(output)), env={"SOURCE_DATE_EPOCH": str(epoch)})
         with machine.feed(command) as stream:

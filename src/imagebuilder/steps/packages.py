@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from imagebuilder.host.machine import Chroot, Machine
 from imagebuilder.resolve.deb import Deb
-from imagebuilder.steps import install
 from imagebuilder.steps.base import Action, Source
 
 _LOCAL = "/run/imagebuilder/debs"
@@ -40,6 +39,8 @@ class InstallPackages(Action):
 
     def _install(self, machine: Machine, root: Chroot) -> bool:
         """Install `debs` without apt; False, and nothing is changed, when that cannot be done."""
+        from imagebuilder.steps import install  # late, for planning needs none of it
+
         known = install.known(root.path)
         architecture = known["dpkg"]["Architecture"] if "dpkg" in known else ""
         there = {(name, fields["Version"]) for name, fields in known.items() if fields["Status"].endswith(" installed")}

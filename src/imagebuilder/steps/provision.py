@@ -9,7 +9,6 @@ from typing import ClassVar
 from imagebuilder.host.machine import Machine
 from imagebuilder.steps.base import Action, Inputs, Step
 from imagebuilder.steps.interpreter import MOUNT_POINT
-from imagebuilder.steps.layer import capture, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,8 @@ class Provision(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Fill `output`: the upperdir, settled, so that it is a layer wherever it is mounted."""
+        from imagebuilder.steps.layer import capture, settle  # late, for planning needs none of it
+
         with machine.overlay(inputs["lower"], output) as merged, machine.chroot(merged) as root:
             for bundle in inputs.get("python", ()):
                 root.bind(bundle, MOUNT_POINT)
