@@ -20,7 +20,7 @@ def old_site(folder: Path, cache: Path) -> Site:
     """A copy of the tree, its `apt_server` the mirror that this machine uses."""
     tree = folder / "old"
     shutil.copytree(TREE, tree)
-    mirror = urlsplit(sources_for(Settings(), host_targets(), host_date_options()).mirror)
+    mirror = urlsplit(sources_for(Settings(), host_targets(cache), host_date_options()).mirror)
     settings = tree / "group_vars/on_imagebuild"
     if (mirror.scheme, mirror.path) == ("http", "/debian"):
         settings.write_text(settings.read_text().replace("deb.debian.org", mirror.netloc))

@@ -29,7 +29,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Key]:
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> tuple[Package, ...]:
     """Debian's own packages of a minimal base, a kernel's name, and two versions of `sandwich`."""
-    apt = Apt(sources_for(Settings(), host_targets(), host_date_options()), "amd64", package_cache)
+    apt = Apt(sources_for(Settings(), host_targets(package_cache), host_date_options()), "amd64", package_cache)
     with apt.indexes():
         debs = apt.simulate(["?essential", "?priority(required)", "apt", "usr-is-merged"])
         apt.download(debs)

@@ -39,7 +39,7 @@ CARGO = b"cargo\n"
 
 @pytest.fixture(scope="session")
 def apt(package_cache: Path) -> Iterator[Apt]:
-    apt = Apt(sources_for(Settings(), host_targets(), host_date_options()), "amd64", package_cache)
+    apt = Apt(sources_for(Settings(), host_targets(package_cache), host_date_options()), "amd64", package_cache)
     with apt.indexes():
         yield apt
 

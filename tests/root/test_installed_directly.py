@@ -158,7 +158,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> I
     suites = dict.fromkeys(suite for suite, _ in BASES.values())
     settings = {suite: Settings(debootstrap_release=suite) for suite in suites}
     apts = {
-        suite: Apt(sources_for(settings[suite], host_targets(), host_date_options()), "amd64", package_cache)
+        suite: Apt(sources_for(settings[suite], host_targets(package_cache), host_date_options()), "amd64", package_cache)
         for suite in suites
     }
     folder = tmp_path_factory.mktemp("roots")

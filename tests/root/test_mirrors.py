@@ -46,7 +46,7 @@ class AptCacherNg:
 def apt_cacher_ng(tmp_path: Path) -> Iterator[AptCacherNg]:
     # Its version 3.7 does not listen on ports above 32767, where the kernel's own choice lies.
     port = next(port for port in range(31420, 32768) if not _answers(port))
-    main, _, security = (line.split()[2] for line in sources_for(Settings(), host_targets()).lines)
+    main, _, security = (line.split()[2] for line in sources_for(Settings(), host_targets(tmp_path)).lines)
     folder = tmp_path / "apt-cacher-ng"
     for name in ("conf", "cache", "log"):
         (folder / name).mkdir(parents=True)

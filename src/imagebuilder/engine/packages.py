@@ -44,7 +44,7 @@ class Packages:
     @cached_property
     def apt(self) -> Apt:
         """The tree's apt; to make it starts some programs of the host, and uses no network."""
-        sources = sources_for(self._settings, host_targets(), host_date_options())
+        sources = sources_for(self._settings, host_targets(self._cache), host_date_options())
         return Apt(sources, self._settings.debootstrap_arch, self._cache)
 
     def opened(self) -> Apt:

@@ -3,6 +3,7 @@
     CACHE/apt/KEY/sources.list   KEY is a digest of the sources
     CACHE/apt/KEY/lists/         the mirror's signed indexes
     CACHE/apt/KEY/kept/          what is known and preferred beside them, by digest
+    CACHE/apt/host-pkgcache.bin  the host's own indexes, parsed
     CACHE/archives/              every .deb ever needed, shared by all builds
 
 Signatures are always checked. A host that was told not to mind old Release
@@ -67,9 +68,14 @@ def _host_dump() -> str:
     return run(Command(("apt-config", "dump"))).stdout
 
 
-def host_targets() -> str:
+def host_targets(cache: Path) -> str:
     """What the host's own apt reads packages from, in `TARGET_FORMAT`."""
-    argv = ("apt-get", "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages")
+    # apt parses all indexes before it answers: half a second, unless it finds what it made of them the last time,
+    # and hosts that are containers are told not to keep that.
+    parsed = cache / "apt" / "host-pkgcache.bin"
+    parsed.parent.mkdir(parents=True, exist_ok=True)
+    options = ("-o", f"Dir::Cache::pkgcache={parsed}", "-o", "Dir::Cache::srcpkgcache=")
+    argv = ("apt-get", *options, "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages")
     return run(Command(argv)).stdout
 
 
