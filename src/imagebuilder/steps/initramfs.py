@@ -92,7 +92,7 @@ class PackInitramfs(Step):
     """
 
     kind: ClassVar[str] = "initramfs"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     release: str
     compressor: Literal["xz", "zstd"]
@@ -150,7 +150,7 @@ def link_applets(tree: Path, applets: list[str], busybox: bytes) -> None:
 def compress(machine: Machine, archive: Path, output: Path, *, zstd: bool) -> None:
     """Compress a file reproducibly, into `output`."""
     if zstd:
-        machine.run(Command(("zstd", "-15", "-T1", "-q", str(archive), "-o", str(output))))
+        machine.run(Command(("zstd", "-9", "-T1", "-q", str(archive), "-o", str(output))))
     else:
         machine.run(Command(("gzip", "-9", "-n", str(archive))))
         shutil.move(archive.with_name(f"{archive.name}.gz"), output)

@@ -15,7 +15,8 @@ from imagebuilder.steps.base import Inputs, Step
 if TYPE_CHECKING:
     from imagebuilder.steps.layer import Entry
 
-_COMPRESSORS = {"cpio.gz": ("pigz", "-9", "-n"), "cpio.zst": ("zstd", "-19", "-q")}
+# Of gzip's levels, 9 takes three times as long as 6 for half a percent less.
+_COMPRESSORS = {"cpio.gz": ("pigz", "-6", "-n"), "cpio.zst": ("zstd", "-19", "-q")}
 _SQUASHFS = ("tar2sqfs", "-q", "-f", "-c", "zstd", "-X", "level=15", "-b", "256K")
 
 
@@ -28,7 +29,7 @@ class PackOverlay(Step):
     """
 
     kind: ClassVar[str] = "overlay"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     format: str
     epoch: int

@@ -18,7 +18,7 @@ class Squashfs(Step):
     kind: ClassVar[str] = "squashfs"
 
     epoch: int
-    level: int = 15
+    level: int = 13
     block_size: str = "256K"
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
