@@ -79,7 +79,7 @@ ALLOWED = (
     ("var/cache/debconf/*-old", "ours theirs content", "a state in between"),
     ("var/lib/dpkg/*-old", "ours theirs content", "a state in between"),
     ("var/cache/ldconfig/aux-cache", "ours theirs content", "ldconfig's own: inode numbers and times"),
-    ("etc/ssh/ssh_host_*", "content", "drawn by lot; no image keeps it"),
+    ("etc/ssh/ssh_host_*", "theirs", "drawn by lot: no image keeps them, ours have none drawn"),
     # Overlays.
     ("etc/nvme/host*", "content", "drawn by lot; no image keeps it"),
     ("var/lib/dpkg/triggers/Unincorp", "time", "triggers go through it to dpkg, which empties it"),
@@ -158,7 +158,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> I
     suites = dict.fromkeys(suite for suite, _ in BASES.values())
     settings = {suite: Settings(debootstrap_release=suite) for suite in suites}
     apts = {
-        suite: Apt(sources_for(settings[suite], host_targets(package_cache), host_date_options()), "amd64", package_cache)
+        suite: Apt(
+            sources_for(settings[suite], host_targets(package_cache), host_date_options()), "amd64", package_cache
+        )
         for suite in suites
     }
     folder = tmp_path_factory.mktemp("roots")

@@ -29,7 +29,7 @@ class Bootstrap(Step):
     """The folder that `rootfs` describes."""
 
     kind: ClassVar[str] = "bootstrap"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     makes_folder: ClassVar[bool] = True
 
     rootfs: Rootfs
@@ -58,7 +58,7 @@ class Bootstrap(Step):
                     install.install(chroot, rest)
                 machine.progress(f"configuring {len(packages)} packages")
                 with machine.timed("configure"):
-                    install.configure(chroot)
+                    install.configure(chroot, packages)
             # As apt has it: what every system has is not there for others' sake.
             others = (p for p in rest if p.fields.get("Priority") != "required" and p.name != "apt")
             install.mark_automatic(root, others, self.rootfs.requests, self.rootfs.architecture)

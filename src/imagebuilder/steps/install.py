@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -138,9 +139,22 @@ def unpack(root: Path, packages: Sequence[Package]) -> None:
     _append(root / _DPKG / "triggers/Unincorp", "".join(f"{trigger} -\n" for trigger in happened))
 
 
-def configure(root: Chroot) -> None:
-    """Have dpkg configure everything that is unpacked, and run the triggers."""
-    root.run(("dpkg", "--force-unsafe-io", "--configure", "--pending"))
+def configure(root: Chroot, packages: Iterable[Package]) -> None:
+    """Have dpkg configure `packages`, which are unpacked, and run the triggers."""
+    with _no_host_keys(root.path) if any(p.name == "openssh-server" for p in packages) else nullcontext():
+        root.run(("dpkg", "--force-unsafe-io", "--configure", "--pending"))
+
+
+@contextmanager
+def _no_host_keys(root: Path) -> Iterator[None]:
+    """sshd's package draws keys, for a second, that no image keeps: where some are there, it draws none."""
+    paths = [root / f"etc/ssh/ssh_host_{kind}_key" for kind in ("rsa", "ecdsa", "ed25519")]
+    placeholders = [path for path in paths if not path.exists()]
+    for path in placeholders:
+        path.touch()
+    yield
+    for path in placeholders:
+        path.unlink()
 
 
 def mark_automatic(root: Path, packages: Iterable[Package], requests: Sequence[str], architecture: str) -> None:

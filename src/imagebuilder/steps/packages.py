@@ -22,7 +22,7 @@ class InstallPackages(Action):
     """
 
     kind: ClassVar[str] = "packages"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     requests: tuple[str, ...]
     local_debs: tuple[Source, ...]
@@ -52,7 +52,7 @@ class InstallPackages(Action):
         if packages:
             install.install(root, packages)
             machine.progress(f"configuring {len(packages)} packages")
-            install.configure(root)
+            install.configure(root, packages)
         install.mark_automatic(root.path, packages, self.requests, architecture)
         return True
 
