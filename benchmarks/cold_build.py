@@ -9,10 +9,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
-from measure import CACHE, CHECKOUT, IMAGEBUILDER, TREE, Row, build, fresh_cache, report
+from measure import CACHE, CHECKOUT, IMAGEBUILDER, TREE, Row, build, fresh_cache, report, seconds_of
 
 _OLD_WAY = Path(__file__).with_name("cold_2015.sh")
 
@@ -24,7 +23,7 @@ def main() -> None:
         subprocess.run([*IMAGEBUILDER, "lock"], cwd=tree, check=True, capture_output=True)
         build(folder / "builds")  # packages
         cold = [_cold(folder, tree) for _ in range(3)]
-        old = _timed(["sh", str(_OLD_WAY), str(folder / "old"), str(CACHE / "archives")], CHECKOUT)
+        old = seconds_of(["sh", str(_OLD_WAY), str(folder / "old"), str(CACHE / "archives")], CHECKOUT)
     report(
         "cold_build",
         [
@@ -37,13 +36,7 @@ def main() -> None:
 
 def _cold(folder: Path, tree: Path) -> float:
     with fresh_cache(folder) as cache:
-        return _timed([*IMAGEBUILDER, "build", "--cache", str(cache)], tree)
-
-
-def _timed(argv: list[str], folder: Path) -> float:
-    began = time.monotonic()
-    subprocess.run(argv, cwd=folder, check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    return time.monotonic() - began
+        return seconds_of([*IMAGEBUILDER, "build", "--cache", str(cache)], tree)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,15 @@ def build(folder: Path, *arguments: str) -> float:
     return time.monotonic() - began
 
 
+def seconds_of(argv: Sequence[str], folder: Path) -> float:
+    """The wall time of a program that is run in `folder`; it has to succeed."""
+    began = time.monotonic()
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return time.monotonic() - began
+
+
 CACHE = Path("/var/cache/on-imagebuilder")
 
 

@@ -147,7 +147,7 @@ def configure(root: Chroot, packages: Iterable[Package]) -> None:
 
 @contextmanager
 def _no_host_keys(root: Path) -> Iterator[None]:
-    """sshd's package draws keys, for a second, that no image keeps: where some are there, it draws none."""
+    """Sshd's package draws keys, for a second, that no image keeps: where some are there, it draws none."""
     paths = [root / f"etc/ssh/ssh_host_{kind}_key" for kind in ("rsa", "ecdsa", "ed25519")]
     placeholders = [path for path in paths if not path.exists()]
     for path in placeholders:
