@@ -75,6 +75,8 @@ def test_overlays_hold_packages_the_vendors_deb_and_what_a_role_does(unpacked: d
     assert (unpacked["raid"] / "usr/bin/lsscsi").exists()
     assert "Package: storcli\n" in (unpacked["raid"] / "var/lib/dpkg/status").read_text()
     root = unpacked["flash_vendor"]
+    assert (root / "usr/sbin/hdparm").exists() or (root / "sbin/hdparm").exists()
+    assert (root / "usr/bin/lsusb").exists()
     assert "# example, on kernels from " in (root / "opt/rc.local.hooks").read_text()
     assert (root / "opt/example/vendor").read_text() == 'made for "example"\n'
     assert (root / "opt/example/built-on").read_text() == "Linux\n"
@@ -86,6 +88,7 @@ def test_build_tells_what_it_reads_as_something_else_and_which_versions_it_takes
     assert "vars/basefs.yml:5: `basefs_exclude_packages`; today without meaning" in said
     assert "tasks/main.yml:29: a script that replaces the boot path, `scripts/local`" in said
     assert re.search(r"vars/basefs\.yml:11: `less` 458-2 -> 590-", said)
+    assert re.search(r"flash_overlay/tasks/main\.yml:10: `hdparm` 9\.43-1ubuntu3 -> 9\.65", said)
     assert re.search(r"`kernel_package` linux-image-3\.16\.0-25-cloud-amd64 -> linux-image-6\.1\.", said)
     for old in ("`sudo:`", "`include:` of playbooks", "a bare variable in `with_items:`"):
         assert said.count(f"{old}; today") == 1
@@ -106,9 +109,11 @@ def test_migrated_tree_builds_the_same_bytes_and_is_told_nothing(
 def test_versions_of_another_suite_are_all_named_before_anything_is_built(site: Site) -> None:
     done = site.run()
     assert done.returncode == 2
-    assert "error: 11 packages cannot be had" in done.stderr
+    assert "error: 13 packages cannot be had" in done.stderr
     assert "there is no package `linux-image-3.16.0-25-cloud-amd64`" in done.stderr
     assert "vars/oem/raid_overlay.yml:6: `lsscsi` has no version `0.27-2`" in done.stderr
+    assert "flash_overlay/tasks/main.yml:10: `hdparm` has no version `9.43-1ubuntu3`" in done.stderr
+    assert re.search(r"group_vars/on_imagebuild:\d+: `usbutils` has no version `1:007-2ubuntu1`", done.stderr)
     assert "`--repin`" in done.stderr
     assert not site.builds.exists()
 

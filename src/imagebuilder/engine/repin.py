@@ -11,7 +11,6 @@ import fnmatch
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from imagebuilder.engine.resolve import kernel_of
 from imagebuilder.errors import Location, PackageError
@@ -19,8 +18,9 @@ from imagebuilder.plan.requests import requests_of
 from imagebuilder.resolve.apt import Apt
 from imagebuilder.spec.config import ImageKeys, InitrdKeys, PackageRequest
 from imagebuilder.spec.legacy.keys import artifact_name
+from imagebuilder.spec.legacy.pins import with_versions
 from imagebuilder.spec.template import Renderer
-from imagebuilder.spec.tree import ImageSpec, TreeSpec
+from imagebuilder.spec.tree import ImageSpec, Provisioner, TreeSpec
 
 _KERNEL = "linux-image-"
 _RELEASE = re.compile(r"\d+\.\d[\d.]*-\d+(?:\.\d+)?-?(?P<flavour>.*)")
@@ -46,6 +46,7 @@ def repin(tree: TreeSpec, apt: Apt) -> tuple[TreeSpec, tuple[Move, ...]]:
     Raises CommandError when apt cannot be asked.
     """
     pinned = {r.package for image in tree.images for r in requests_of(image) if r.version}
+    pinned |= {pin.package for image in tree.images if image.provisioner for pin in image.provisioner.pins}
     known = pinned & set(apt.names())
     newest = {record.deb.name: record.deb.version for record in apt.records(sorted(known))}
     tree, moves = _with_kernels(tree, apt)
@@ -66,34 +67,42 @@ def _with_versions(image: ImageSpec, newest: Mapping[str, str]) -> tuple[ImageSp
         if version != request.version:
             moves.append(Move(image.at(key, index), request.package, str(request.version), str(version)))
         requests.append(request.model_copy(update={"version": version}))
+    provisioner, of_role = _with_pins(image.provisioner, newest)
+    moves += of_role
     if not moves:
         return image, ()
     renderer = Renderer(image.variables)
-    manifests = {
-        name: _with_version(renderer.value(value, image.document, (name,)), newest)
-        for name, value in image.variables.items()
-        if name.endswith("_package_manifest")
+    lists = {name for name in image.variables if name.endswith("_package_manifest")}
+    lists |= {pin.variable for pin in image.provisioner.pins if pin.variable} if image.provisioner else set()
+    anew = {
+        name: with_versions(
+            renderer.value(image.variables[name], image.document, (name,)), lambda p, v: _moved(p, v, newest) or v
+        )
+        for name in lists
     }
     keys: ImageKeys = image.keys.model_copy(update={key: tuple(requests)})
-    return replace(image, keys=keys, variables={**image.variables, **manifests}), tuple(moves)
+    variables = {**image.variables, **anew}
+    return replace(image, keys=keys, variables=variables, provisioner=provisioner), tuple(moves)
+
+
+def _with_pins(
+    provisioner: Provisioner | None, newest: Mapping[str, str]
+) -> tuple[Provisioner | None, tuple[Move, ...]]:
+    """A role with the newest versions in the place of those that it names itself."""
+    pins = provisioner.pins if provisioner else ()
+    moved = [(pin, str(_moved(pin.package, pin.version, newest))) for pin in pins]
+    moves = tuple(Move(pin.location, pin.package, pin.version, new) for pin, new in moved if new != pin.version)
+    if not provisioner or not moves:
+        return provisioner, ()
+    context = replace(provisioner.context, versions={move.package: move.new for move in moves})
+    anew = tuple(replace(pin, version=new) for pin, new in moved)
+    return replace(provisioner, context=context, pins=anew), moves
 
 
 def _moved(package: str, version: str | None, newest: Mapping[str, str]) -> str | None:
     """The version to ask for: a pattern that the newest matches stays."""
     found = newest.get(package)
     return version if version is None or found is None or fnmatch.fnmatch(found, version) else found
-
-
-def _with_version(value: Any, newest: Mapping[str, str]) -> Any:
-    """A rendered manifest of 2015 with the newest versions: its role reads it too."""
-    if not isinstance(value, list):
-        return value
-    return [
-        {**item, "version": _moved(item["package"], str(item["version"]), newest)}
-        if isinstance(item, dict) and {"package", "version"} <= item.keys()
-        else item
-        for item in value
-    ]
 
 
 def _with_kernels(tree: TreeSpec, apt: Apt) -> tuple[TreeSpec, tuple[Move, ...]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuilder import digest
-from imagebuilder.errors import CommandError, PackageError
+from imagebuilder.errors import CommandError, Location, PackageError
 from imagebuilder.host.command import Command, run
 from imagebuilder.host.files import publish_text
 from imagebuilder.plan.bases import earlier_bases
@@ -270,10 +270,19 @@ def _problems(image: ImageSpec, apt: Apt, known: frozenset[str]) -> Iterator[Pro
         if name not in known:
             yield Problem(location, _unknown(name, known))
         elif request.version:
-            versions = apt.versions(request.package)
-            if not fnmatch.filter(versions, request.version):
-                has = ", ".join(versions) or "none"
-                yield Problem(location, f"`{name}` has no version `{request.version}`; the mirror has {has}")
+            yield from _wrong_pin(location, request.package, request.version, apt)
+    for pin in image.provisioner.pins if image.provisioner else ():
+        if pin.package not in known:
+            yield Problem(pin.location, _unknown(pin.package, known))
+        else:
+            yield from _wrong_pin(pin.location, pin.package, pin.version, apt)
+
+
+def _wrong_pin(location: Location, package: str, version: str, apt: Apt) -> Iterator[Problem]:
+    versions = apt.versions(package)
+    if not fnmatch.filter(versions, version):
+        has = ", ".join(versions) or "none"
+        yield Problem(location, f"`{package.partition(':')[0]}` has no version `{version}`; the mirror has {has}")
 
 
 def _unknown(name: str, known: frozenset[str]) -> str:

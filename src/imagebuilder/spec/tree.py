@@ -14,7 +14,8 @@ from imagebuilder.spec.config import BaseKeys, ImageKeys, InitrdKeys, OverlayKey
 from imagebuilder.spec.inventory import GROUP, Kind, load_inventory
 from imagebuilder.spec.legacy import keys as legacy
 from imagebuilder.spec.legacy.changes import Change
-from imagebuilder.spec.legacy.needless import ALONE, Context
+from imagebuilder.spec.legacy.needless import ALONE, Context, brings_sources
+from imagebuilder.spec.legacy.pins import Pin, pins_of_lists
 from imagebuilder.spec.legacy.roles import read_role
 from imagebuilder.spec.playbook import Entry, load_playbook, old_entries
 from imagebuilder.spec.settings import UNSEEN, Settings, read_settings
@@ -34,12 +35,14 @@ class Provisioner:
 
     `context` says what the build does without it; `on_build_root` is true of
     a role that works where an initrd was made of in 2015, a root with packages.
+    `pins` are the versions of packages that the role itself asks for.
     """
 
     role: Path
     location: Location
     context: Context = ALONE
     on_build_root: bool = False
+    pins: tuple[Pin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,8 @@ def _read(root: Path, playbook: str, entries: Sequence[Entry], extra: Mapping[st
     shared, document = legacy.with_old_settings(shared, document)
     settings = read_settings(root, document, shared)
     shared, extra = ({k: v for k, v in given.items() if k not in UNSEEN} for given in (shared, extra))
-    images = _on_their_bases([_image(root, entry, shared, extra, settings) for entry in entries])
+    common = _Common(root, settings, document, shared, extra)
+    images = _on_their_bases([_image(common, entry) for entry in entries])
     named = dict.fromkeys(inventory.variables, Location(root / "hosts")) | {name: document.at(name) for name in given}
     changes = (
         *legacy.without_meaning(named, of_one_image=False),
@@ -134,9 +138,19 @@ def _host_facts(root: Path) -> dict[str, Any]:
     return dict(zip(HOST_FACTS, (str(root), platform.release(), platform.machine()), strict=True))
 
 
-def _image(
-    root: Path, entry: Entry, shared: Mapping[str, Any], extra: Mapping[str, Any], settings: Settings
-) -> ImageSpec:
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What all images of a tree have in common; `document` is group_vars, `shared` and `extra` are variables."""
+
+    root: Path
+    settings: Settings
+    document: Document
+    shared: Mapping[str, Any]
+    extra: Mapping[str, Any]
+
+
+def _image(common: _Common, entry: Entry) -> ImageSpec:
+    root, settings, shared, extra = common.root, common.settings, common.shared, common.extra
     document = load(_config_file(root, entry))
     config = document.value if document.value is not None else {}
     if not isinstance(config, dict):
@@ -163,7 +177,8 @@ def _image(
         )
     needless_role = None
     if provisioner:
-        provisioner, needless_role, translated = _modern_role(root, provisioner, old)
+        lists = {name: (value, document if name in own else common.document) for name, value in variables.items()}
+        provisioner, needless_role, translated = _modern_role(root, provisioner, old, lists)
         changes += translated
     changes += legacy.without_meaning({name: document.at(name) for name in own}, of_one_image=True)
     artifact_name = legacy.artifact_name(entry.kind, variables, renderer, document)
@@ -173,15 +188,20 @@ def _image(
 
 
 def _modern_role(
-    root: Path, provisioner: Provisioner, old: legacy.OldConfig
+    root: Path, provisioner: Provisioner, old: legacy.OldConfig, variables: Mapping[str, tuple[Any, Document]]
 ) -> tuple[Provisioner | None, Provisioner | None, tuple[Change, ...]]:
-    """The role as it runs today; second, in its place, one that the build does all of by itself."""
+    """The role as it runs today; second, in its place, one that the build does all of by itself.
+
+    `variables` are all that it sees, each with where it stands.
+    """
     lists = old.lists()
     packages = frozenset(name for name, key in lists.items() if key in ("packages", "include_packages"))
     debs = frozenset(name for name, key in lists.items() if key == "debs")
     context = Context(old.kind, packages, debs)
     role = read_role(root, provisioner.role, context)
-    modern = replace(provisioner, context=context, on_build_root=role.on_build_root)
+    others = {name: given for name, given in variables.items() if name not in packages}
+    pins = (*role.pins, *(() if brings_sources(role.tasks) else pins_of_lists(role.tasks, others)))
+    modern = replace(provisioner, context=context, on_build_root=role.on_build_root, pins=pins)
     return (None, modern, role.changes) if role.empty else (modern, None, role.changes)
 
 

@@ -14,6 +14,7 @@ from imagebuilder.errors import PackageError
 from imagebuilder.plan.requests import requests_of
 from imagebuilder.resolve.apt import Apt
 from imagebuilder.spec.tree import TreeSpec
+from imagebuilder.steps.ansible_role import role_reads
 from unit.engine.test_resolve import KVER, Index
 
 INITRD = "- include: common/initrd_wrapper.yml\n  vars: {config_file: vars/initrd.yml}\n"
@@ -35,6 +36,24 @@ def test_pin_is_moved_in_the_keys_and_in_the_variable_that_a_role_reads(tmp_path
     assert moves == ["vars/x.yml:3: `lshw` 0.1 -> 1"]
     assert [str(request) for request in requests_of(overlay)] == ["lshw=1"]
     assert overlay.variables["x_package_manifest"] == [{"package": "lshw", "version": "1"}]
+
+
+def test_version_that_a_role_names_is_moved_in_its_tasks_and_in_the_trees_list(tmp_path: Path) -> None:
+    tree, moves = _repinned(
+        tmp_path,
+        {
+            "group_vars/on_imagebuild": "ours:\n  - {package: less, version: '0.2'}\n  - {name: x}\n",
+            "vars/x.yml": "provisioner: roles/x\n",
+            "roles/x/tasks/main.yml": "- debug: msg=a\n- apt: name=lshw=0.1\n"
+            '- apt: name="{{ item.package }}={{ item.version }}"\n  with_items: ours\n',
+        },
+    )
+    overlay = tree.images[1]
+    assert moves == ["roles/x/tasks/main.yml:2: `lshw` 0.1 -> 1", "group_vars/on_imagebuild:2: `less` 0.2 -> 1"]
+    assert overlay.variables["ours"] == [{"package": "less", "version": "1"}, {"name": "x"}]
+    assert overlay.provisioner
+    reads = role_reads(tree.root, "roles/x", overlay.variables, overlay.provisioner.context)
+    assert "lshw=1" in reads.translated["roles/x/tasks/main.yml"]
 
 
 @pytest.mark.parametrize("request_", ["less", "less=1", "less=1*", "lesss=7"])

@@ -179,6 +179,17 @@ def test_all_that_cannot_be_had_is_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_version_that_a_role_names_itself_is_looked_up_before_it_runs(tmp_path: Path) -> None:
+    tasks = "- apt: name=lshw=0.1\n- apt: name=lesss=0.1\n- apt: name=less=2:1.9-1\n- apt: name=sudo=1 state=absent\n"
+    files = {**BOTH, "vars/x.yml": "provisioner: roles/x", "roles/x/tasks/main.yml": tasks}
+    with pytest.raises(PackageError) as caught:
+        _resolve(tmp_path, files)
+    assert caught.value.message.splitlines()[1:] == [
+        f"{tmp_path}/roles/x/tasks/main.yml:1: `lshw` has no version `0.1`; the mirror has 2:1.10-1, 2:1.9-1",
+        f"{tmp_path}/roles/x/tasks/main.yml:2: there is no package `lesss`; did you mean `less`?",
+    ]
+
+
 def test_package_of_an_old_variable_is_told_where_it_stands(tmp_path: Path) -> None:
     files = {**BOTH, "vars/base.yml": "image:\n  packages: [less]\nbasefs_package_manifest:\n  - lesss\n"}
     with pytest.raises(PackageError, match=r"vars/base\.yml:4: there is no package `lesss`"):

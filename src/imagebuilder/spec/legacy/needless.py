@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from imagebuilder.spec.inventory import Kind
@@ -32,12 +32,14 @@ class Context:
     """What the build does for an image of this kind without its role.
 
     It installs the `packages` (old variables that list them, `{package,
-    version}`) and the `debs` (old variables with the name of a file).
+    version}`) and the `debs` (old variables with the name of a file). Where the
+    role asks for a version of a package in `versions`, it gets that one.
     """
 
     kind: Kind = "overlay"
     packages: frozenset[str] = frozenset()
     debs: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 ALONE = Context()

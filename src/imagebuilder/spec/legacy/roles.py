@@ -17,6 +17,7 @@ from pathlib import Path
 from imagebuilder.errors import SpecError
 from imagebuilder.spec.legacy.changes import Change
 from imagebuilder.spec.legacy.needless import Context, brings_sources, is_update, needless, unused_looks
+from imagebuilder.spec.legacy.pins import Pin, pinned, pins_in
 from imagebuilder.spec.legacy.tasks import BLOCKS, Task, Translator, module_of
 from imagebuilder.spec.yamlfile import Document, parse
 
@@ -46,13 +47,20 @@ class OldRole:
     """A role (or a folder of roles): its files that had to be changed, and what was changed.
 
     `empty`: nothing is left to do. `on_build_root`: it writes what
-    initramfs-tools reads, and so works on a root that has packages.
+    initramfs-tools reads, and so works on a root that has packages. `pins` are
+    the versions that it names itself, unless it brings package sources of its own.
     """
 
     files: Mapping[Path, TaskFile]
     changes: tuple[Change, ...]
     empty: bool
     on_build_root: bool
+    pins: tuple[Pin, ...] = ()
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All tasks that are left."""
+        return [task for file in self.files.values() for _, task in file.tasks]
 
     @property
     def refused(self) -> Mapping[Path, TaskFile]:
@@ -74,12 +82,15 @@ def read_role(tree: Path, folder: Path, context: Context) -> OldRole:
     reader = _Reader(tree, folder, context, files, changes)
     reader.drop_needless()
     reader.drop_empty()
+    reader.pin_anew()
     left = [task for file in files.values() for _, task in file.tasks]
+    pins = (pin for file in files.values() for pin in pins_in(file.tasks, file.document))
     return OldRole(
         files=files,
         changes=tuple(changes),
         empty=bool(changes) and not left and paths == list(files) and not (folder / "meta").exists(),
         on_build_root=context.kind == "initrd" and _works_on_build_root(left),
+        pins=() if brings_sources(left) else tuple(pins),
     )
 
 
@@ -128,6 +139,18 @@ class _Reader:
                 self.files[path] = TaskFile(file.document, kept)
             if self._all_tasks() == before:
                 return
+
+    def pin_anew(self) -> None:
+        """Put other versions where the context has some."""
+        for path, file in self.files.items():
+            tasks = tuple((i, pinned(task, self._version)) for i, task in file.tasks)
+            for (index, old), (_, new) in zip(file.tasks, tasks, strict=True):
+                if old != new:
+                    self.changes.append(Change(file.document.at(index), "a version of a package", "another one"))
+            self.files[path] = TaskFile(file.document, tasks)
+
+    def _version(self, package: str, version: str) -> str:
+        return self.context.versions.get(package, version)
 
     def _all_tasks(self) -> list[Task]:
         return [task for file in self.files.values() for _, task in file.tasks]
