@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +38,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the document, byte for byte as it is attached."""
+    """Print the document that is attached, laid out for people."""
     from imagebuilder.engine.sbom import FORMATS, find_document
 
     layout = layout_of(arguments)
-    sys.stdout.buffer.write(find_document(layout, arguments.name, FORMATS[arguments.format], arguments.layer))
+    document = find_document(layout, arguments.name, FORMATS[arguments.format], arguments.layer)
+    text = json.dumps(json.loads(document), indent=1, ensure_ascii=False)
+    sys.stdout.buffer.write(f"{text}\n".encode())
     return 0
 
 

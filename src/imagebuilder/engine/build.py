@@ -11,8 +11,6 @@ from imagebuilder.engine.execute import Execution, execute
 from imagebuilder.engine.failed import FailedSteps
 from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.engine.packages import Packages
-from imagebuilder.engine.repin import repin
-from imagebuilder.engine.resolve import Kept
 from imagebuilder.engine.sign import check_clock
 from imagebuilder.engine.workspace import scratch, workspace
 from imagebuilder.errors import SpecError
@@ -88,6 +86,9 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
 
 def _resolved(tree: TreeSpec, packages: Packages, options: Options, report: Report) -> tuple[TreeSpec, Resolution]:
     """The packages that the mirror has now, and the tree with the versions that were taken."""
+    from imagebuilder.engine.repin import repin
+    from imagebuilder.engine.resolve import Kept
+
     report(Note("", _NO_LOCK))
     if options.repin:
         tree, moves = repin(tree, packages.opened())

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from imagebuilder.engine.resolve import Kept, resolve
 from imagebuilder.errors import PackageError
 from imagebuilder.events import Progress, Report, StepFinished, StepStarted
 from imagebuilder.host import clock
@@ -20,6 +20,9 @@ from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.resolve.sources import sources_for
 from imagebuilder.spec.settings import Settings
 from imagebuilder.spec.tree import TreeSpec
+
+if TYPE_CHECKING:
+    from imagebuilder.engine.resolve import Kept
 
 _INDEXES = "packages: indexes"
 _RESOLVE = "packages: resolve"
@@ -61,6 +64,8 @@ class Packages:
 
     def resolve(self, tree: TreeSpec, kept: Kept | None = None, held: str = "") -> Resolution:
         """Exact packages for all images; `held` are records of packages that the mirror need not have any more."""
+        from imagebuilder.engine.resolve import resolve  # late, for a build with a lock needs none of it
+
         apt = self.opened().knowing(held)
         began = clock.monotonic()
         self._report(StepStarted(_RESOLVE))

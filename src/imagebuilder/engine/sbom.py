@@ -83,7 +83,7 @@ def _attach(layout: Layout, blob: Blob, lists: Mapping[str, Blob], made: dict[tu
 
 
 def _document(layout: Layout, form: Format, about: Artifact, created: str, title: str) -> Layer:
-    text = json.dumps(form.document(about, created), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(form.document(about, created), ensure_ascii=False, separators=(",", ":"))
     return Layer(form.media_type, title + form.suffix, layout.put(text.encode()))
 
 
