@@ -7,9 +7,11 @@ folder=$1 archives=$2
 root=$folder/root
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | head -n 1)
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-mkdir -p "$root/var/cache/apt/archives" "$folder/upper" "$folder/work" "$folder/merged"
-cp -l "$archives"/*.deb "$root/var/cache/apt/archives/" 2>/dev/null || cp "$archives"/*.deb "$root/var/cache/apt/archives/"
-debootstrap --variant=minbase --cache-dir="$root/var/cache/apt/archives" bookworm "$root" "$mirror"
+mkdir -p "$folder/upper" "$folder/work" "$folder/merged"
+debootstrap --variant=minbase --cache-dir="$archives" bookworm "$root" "$mirror"
+cp -ln "$archives"/*.deb "$root/var/cache/apt/archives/" 2>/dev/null || cp -n "$archives"/*.deb "$root/var/cache/apt/archives/"
+apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    sort -u >"$root/etc/apt/sources.list"
 in_root() {
     unshare --mount --pid --fork sh -c 'mount -t proc proc "$0/proc" && exec chroot "$@"' "$1" "$@"
 }
