@@ -45,7 +45,7 @@ def kept(site: Site) -> Iterator[Site]:
     """The same, after a build that kept what the step left; nothing of it may stay mounted."""
     done = site.run("--keep-failed")
     assert done.returncode == 1
-    assert f"hint: look around: `imagebuilder shell --failed '{STEP}'`" in done.stderr
+    assert f"hint: look around: `imagebuilder shell --failed '{STEP}' --cache {site.cache}`" in done.stderr
     yield site
     assert traces(str(site.tree)) == []
     assert traces(str(site.cache / "failed")) == []

@@ -198,7 +198,10 @@ def test_locked_version_is_installed_although_the_indexes_on_this_machine_have_m
         assert _locked(another) == ["sandwich 2.0"]
         site.build(*OVERLAY)
         assert mirror.server.packages() == set()
-    assert _content(site).startswith(b"1.0")
+        assert _content(site).startswith(b"1.0")
+        by_apt = site.run(*OVERLAY, "-e", "bootstrap=mmdebstrap")
+    assert by_apt.returncode == 1
+    assert "apt has installed other versions than the lock says:\n`sandwich` 2.0 instead of 1.0" in by_apt.stderr
 
 
 def test_upgrade_of_a_package_brings_what_it_needs_and_leaves_the_rest(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from imagebuilder.engine.cache import Cache
+from imagebuilder.engine.failed import FailedSteps
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.store.gc import Removal, find_unneeded, prune, remove
 from imagebuilder.store.record import Record
@@ -31,13 +33,19 @@ def collect(cache: Cache, extent: Extent, *, dry_run: bool) -> tuple[Removal, ..
     with cache.emptied():
         index = prune(cache.layout, extent.keep, dry_run=dry_run)
         latest = [note.read_text() for note in cache.latest_files()]
-        found = find_unneeded(cache.layout, cache.trees, index, latest)
+        found = find_unneeded(cache.layout, cache.trees, index, latest, _below_failures(cache))
         removals = (*found.removals, *_notes(cache, found.records))
         if extent.packages:
             removals += tuple(_packages(cache, found.records.values()))
         if not dry_run:
             remove(removals, cache.trees)
     return removals
+
+
+def _below_failures(cache: Cache) -> frozenset[str]:
+    """The short ids of the steps whose folders a shell in a failed step needs."""
+    inputs = (paths for failure in FailedSteps(cache.failed).all() for paths in failure.inputs.values())
+    return frozenset(Path(path).parent.name for paths in inputs for path in paths)
 
 
 def _notes(cache: Cache, records: dict[str, Record]) -> Iterator[Removal]:

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuilder.engine.cache import Cache, Rooms
+from imagebuilder.engine.cache import Cache, Rooms, default_folder
 from imagebuilder.errors import ImagebuilderError, StepError, UserError
 from imagebuilder.events import Event, OutputLine, PartFinished, Report, StepFailed, StepFinished, StepStarted
 from imagebuilder.host import clock, files
@@ -116,7 +116,9 @@ def _keep(attempt: Attempt, execution: Execution) -> None:
     if execution.keep_failed:
         try:
             execution.keep_failed(attempt)
-            hint = f"look around: `imagebuilder shell --failed {shlex.quote(attempt.step.name)}`"
+            words = ["imagebuilder", "shell", "--failed", attempt.step.name]
+            words += ["--cache", str(execution.cache.folder)] if execution.cache.folder != default_folder() else []
+            hint = f"look around: `{shlex.join(words)}`"
         except OSError as error:
             hint = f"what the step left could not be kept: {error}"
     elif not isinstance(attempt.error, UserError):

@@ -86,6 +86,21 @@ def known(root: Path) -> Mapping[str, Fields]:
     return database.known(_read(root / _DPKG / "status"))
 
 
+def refuse_others(root: Path, debs: Iterable[Deb]) -> None:
+    """Raise ImagebuilderError when apt has installed other versions than `debs`; its indexes may be newer."""
+    there = known(root)
+    others = [
+        f"`{deb.name}` {there[deb.name]['Version']} instead of {deb.version}"
+        for deb in debs
+        if deb.name in there and there[deb.name]["Version"] != deb.version
+    ]
+    if others:
+        raise ImagebuilderError(
+            "apt has installed other versions than the lock says:\n" + "\n".join(others),
+            hint="`imagebuilder lock --upgrade` takes what the mirror has now",
+        )
+
+
 def refusals(root: Path, packages: Sequence[Package], architecture: str) -> list[str]:
     """Why packages cannot be installed into a root directly, a sentence each."""
     new = [package.candidate for package in packages]

@@ -32,7 +32,9 @@ class Mmdebstrap(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Run mmdebstrap into `output`; its progress is the step's."""
-        from imagebuilder.steps.upperdir import bottom_layer  # late, for planning needs none of it
+        # Late, for planning needs none of it.
+        from imagebuilder.steps.install import refuse_others
+        from imagebuilder.steps.upperdir import bottom_layer
 
         with bottom_layer(machine, output) as root, machine.apt_cache() as cache:
             debs = self.rootfs.debs
@@ -44,6 +46,7 @@ class Mmdebstrap(Step):
                 (root / name).unlink()
             for name in ("etc/hostname", "etc/resolv.conf"):
                 (root / name).unlink(missing_ok=True)
+            refuse_others(root, debs)
             self.rootfs.configure(root)
 
     def _command(self, root: Path, cache: Path) -> tuple[str, ...]:

@@ -31,11 +31,14 @@ class InstallPackages(Action):
 
     def run(self, machine: Machine, root: Chroot) -> None:
         """Bring the packages into the root."""
+        from imagebuilder.steps.install import refuse_others  # late, for planning needs none of it
+
         count = len(self.debs) + len(self.local_debs)
         machine.progress(f"installing {count} packages", sum(deb.size for deb in self.debs))
         done = self.direct and self._install(machine, root)
         if not done or self.local_debs:
             self._run_apt(root)
+            refuse_others(root.path, self.debs)
 
     def _install(self, machine: Machine, root: Chroot) -> bool:
         """Install `debs` without apt; False, and nothing is changed, when that cannot be done."""

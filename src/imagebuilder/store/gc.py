@@ -60,15 +60,18 @@ def prune(layout: Layout, keep: int, *, dry_run: bool) -> Index:
     return pruned(read_index(layout)) if dry_run else change_index(layout, pruned)
 
 
-def find_unneeded(layout: Layout, trees: Trees, index: Index, latest: Iterable[str]) -> Findings:
+def find_unneeded(
+    layout: Layout, trees: Trees, index: Index, latest: Iterable[str], wanted: frozenset[str] = frozenset()
+) -> Findings:
     """What neither `index` nor a step that it needs has a use for, while nobody builds.
 
-    `latest` are the ids of the steps that were last done for image trees. Raises
+    `latest` are the ids of the steps that were last done for image trees, `wanted`
+    the short ids of steps that somebody needs all the same. Raises
     ImagebuilderError when a manifest is damaged or missing: what it needs is not known then.
     """
     actions = Actions(layout)
     records = {short_id(step): record for step, record in (*actions.all(), *trees.all())}
-    steps = needed_steps(records, named_blobs(layout, index), frozenset(map(short_id, latest)))
+    steps = needed_steps(records, named_blobs(layout, index), frozenset(map(short_id, latest)), wanted)
     blobs = needed_blobs(layout, index) | {records[step].sha256 for step in steps}
     stay = {step: record for step, record in records.items() if step in steps or record.sha256 in blobs}
     removals = (

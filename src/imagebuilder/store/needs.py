@@ -40,14 +40,18 @@ def needed_blobs(layout: Layout, index: Index) -> frozenset[str]:
     return frozenset(needed)
 
 
-def needed_steps(records: Mapping[str, Record], blobs: frozenset[str], latest: frozenset[str]) -> frozenset[str]:
-    """The ids of the steps that made `blobs`, of all that these read, and of those of `latest` that read nothing else.
+def needed_steps(
+    records: Mapping[str, Record], blobs: frozenset[str], latest: frozenset[str], wanted: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """The ids of the steps that made `blobs`, of those `wanted`, of all that these read, and some of `latest`.
+
+    Of `latest` those stay that read nothing else.
 
     A step of `latest` stays for its blob, never for a folder. All ids are short (`trees.short_id`); a step without a
     record is not there.
     """
     needed: set[str] = set()
-    waiting = [step for step, record in records.items() if record.sha256 in blobs]
+    waiting = [step for step, record in records.items() if record.sha256 in blobs or step in wanted]
     while waiting:
         step = waiting.pop()
         if step in records and step not in needed:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import pytest
 
 from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.collect import Extent, collect
+from imagebuilder.engine.failed import Failure
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.model import Builder, PlannedStep
@@ -28,6 +30,12 @@ class Install(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Layer(Install):
+    kind: ClassVar[str] = "layer"
+    makes_folder: ClassVar[bool] = True
 
 
 def _step(*debs: Deb, deep: tuple[dict[str, Any], ...] = ()) -> PlannedStep:
@@ -72,6 +80,22 @@ def test_notes_about_what_is_gone_go(cache: Cache) -> None:
     assert cache.latest(Path("/tree"), "install") == _step(KEPT).id
     assert len(cache.latest_files()) == 1
     assert _removed(cache) == set()
+
+
+def test_what_a_kept_failure_was_made_on_stays(cache: Cache) -> None:
+    builder = Builder()
+    builder.add("layer", Layer((GONE,)))
+    (layer,) = builder.plan().steps
+    with cache.rooms() as rooms, cache.doing(layer):
+        cache.keep(layer, cache.begin(rooms, layer), 0, ())
+    failure = Failure("1" * 64, "x", "/tree", "", (), {"lower": (str(cache.path(layer)),)}, "", "", {})
+    (cache.failed / "1").mkdir(parents=True)
+    (cache.failed / "1/failure.json").write_text(json.dumps(asdict(failure)))
+    _removed(cache)
+    assert cache.find(layer)
+    (cache.failed / "1/failure.json").unlink()
+    _removed(cache)
+    assert not cache.find(layer)
 
 
 def test_packages_go_only_when_asked_and_when_no_record_that_stays_names_them(cache: Cache) -> None:
