@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.boot, pytest.mark.root, pytest.mark.network, pytest.ma
 
 KEY, FOREIGN = SecretKey.new(), SecretKey.new()
 MANIFEST = "discovery.manifest.json"
+MEMORY = "df -m --output=size /; awk '/zram/ { print $1, $3 }' /proc/swaps"
 SMALL = """\
 - import_playbook: common/initrd_wrapper.yml
   vars: {config_file: vars/initrd_virt.yml}
@@ -57,7 +58,9 @@ def _boot(artifacts: Artifacts, log: Path) -> Booted:
         report = f"nb.report=http://{HOST_ADDRESS}:{server.server_port}/report"
         outcome: Outcome | BootError
         try:
-            outcome = boot(Boot(artifacts, log, EMULATED, arguments=report), lambda event: print(event, flush=True))
+            arguments = f"{report} overlay_size=64m nb.zram=50%"
+            request = Boot(artifacts, log, EMULATED, arguments=arguments, command=MEMORY)
+            outcome = boot(request, lambda event: print(event, flush=True))
         except BootError as error:
             outcome = error
         _, record = server.posted[-1]
@@ -95,6 +98,15 @@ def test_signed_image_boots_by_its_manifest(boots: dict[str, Future[Booted]]) ->
     phases = names(outcome)
     assert phases.index("network") < phases.index("manifest") < phases.index("memory")
     assert phases[-1] == "result"
+
+
+def test_files_are_bounded_and_memory_is_swapped_to_compressed_memory(boots: dict[str, Future[Booted]]) -> None:
+    outcome = boots["signed"].result().outcome
+    assert isinstance(outcome, Outcome), outcome
+    _, size, swap = str(outcome.task["stdout"]).splitlines()
+    device, kilobytes = swap.split()
+    assert (size.strip(), device) == ("64", "/dev/zram0")
+    assert 200_000 < int(kilobytes) < EMULATED.memory_mb * 512
 
 
 def test_server_gets_the_record_of_every_phase(boots: dict[str, Future[Booted]], signed: Artifacts) -> None:

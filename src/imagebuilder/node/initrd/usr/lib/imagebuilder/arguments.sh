@@ -1,6 +1,8 @@
 # shellcheck shell=dash disable=SC2034,SC2154
 # The kernel command line -> variables. Arguments that are not ours are left alone.
 
+readonly NO_SIZE='is no size; 512m, 2g and 50% are some'
+
 parse_arguments() { # COMMAND-LINE
     local word
     BASEFS='' OVERLAYFS='' MANIFEST='' API_CB='' SERVERS='' BOOTIF_MAC='' SYSLOGSERVER='' ip_argument=''
@@ -28,12 +30,16 @@ parse_arguments() { # COMMAND-LINE
         BOOTIF=*) BOOTIF_MAC=$(normal_mac "${word#*=}") ;;
         SYSLOGSERVER=*) SYSLOGSERVER=${word#*=} ;;
         ip=*) ip_argument=${word#*=} ;;
+        overlay_size=*) overlay_size=${word#*=} ;;
+        nb.zram=*) zram_size=${word#*=} ;;
         nb.onfail=*) on_fail=${word#*=} ;;
         nb.manifest_min=*) manifest_min=${word#*=} ;;
         nb.report=*) REPORT=${word#*=} ;;
         esac
     done <"$RUN/arguments"
     case $manifest_min in '' | *[!0-9]*) fail NB-ARGUMENT "\`nb.manifest_min=$manifest_min\` is no time in seconds" ;; esac
+    [ -z "$overlay_size" ] || is_size "$overlay_size" || fail NB-ARGUMENT "\`overlay_size=$overlay_size\` $NO_SIZE"
+    [ -z "$zram_size" ] || is_size "$zram_size" || fail NB-ARGUMENT "\`nb.zram=$zram_size\` $NO_SIZE"
     case $REPORT in
     '' | http://*) ;;
     *) REPORT=http://$API_CB/${REPORT#/} ;;
