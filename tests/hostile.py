@@ -100,14 +100,15 @@ class Hostile(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, files: Mapping[str, bytes], troubles: Mapping[str, Trouble]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, files: Mapping[str, bytes], troubles: Mapping[str, Trouble], host: str = "127.0.0.1") -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), _Handler)
         self.files = dict(files)
         self.troubles = dict(troubles)
         self.asked: Counter[str] = Counter()
         self.starts: list[tuple[str, int]] = []
         self.posted: list[tuple[str, bytes]] = []
-        self.address = f"127.0.0.1:{self.server_port}"
+        self.address = f"[{host}]:{self.server_port}" if ":" in host else f"{host}:{self.server_port}"
         self.url = f"http://{self.address}"
 
     def trouble(self, path: str) -> Trouble:
@@ -120,9 +121,11 @@ class Hostile(ThreadingHTTPServer):
 
 
 @contextmanager
-def hostile(files: Mapping[str, bytes], troubles: Mapping[str, Trouble] | None = None) -> Iterator[Hostile]:
+def hostile(
+    files: Mapping[str, bytes], troubles: Mapping[str, Trouble] | None = None, host: str = "127.0.0.1"
+) -> Iterator[Hostile]:
     """Serve on a port of loopback."""
-    with Hostile(files, troubles or {}) as server:
+    with Hostile(files, troubles or {}, host) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield server

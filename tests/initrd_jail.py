@@ -47,7 +47,7 @@ mount() { case $* in *remount,size*) ;; *) command mount "$@" ;; esac; }
 load_network_modules() { mkdir -p /layers/modules/usr/lib/modules; }
 nics() { echo eth0; }
 ip() { :; }
-start_network() { nic=eth0 address=127.0.0.1/8 gateway='' BOOTIF_MAC=52:54:00:12:34:56; }
+start_network() { nic=eth0 interface=eth0 address=127.0.0.1/8 gateway='' BOOTIF_MAC=52:54:00:12:34:56; }
 forward_syslog() { :; }
 hand_over() { sh -c "$CHECK" || fail NB-ROOT 'the check failed'; }
 leave() { finish_record; trap - EXIT; echo booted; exit 0; }
@@ -133,12 +133,14 @@ class Jail:
 
 def make_jail(root: Path, keys: tuple[SecretKey, ...] = (KEY, NEXT_KEY)) -> Jail:
     """The initrd's folders and programs, with this machine's busybox and minisign."""
-    for name in ("dev", "etc", "jail", "layers", "newroot", "proc", "run", "tmp", "usr/bin", "usr/lib", "usr/sbin"):
-        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "sbin"):
+        (root / "usr" / name).mkdir(parents=True)
+    for name in ("dev", "etc", "jail", "layers", "newroot", "proc", "run", "tmp", "var"):
+        (root / name).mkdir()
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(exist_ok=True)
         (root / name).symlink_to(f"usr/{name}")
-    for place, file in libraries.closure(Path("/"), ["busybox", "minisign"]).items():
+    for place, file in libraries.closure(Path("/"), ["busybox", "minisign", "dhcpcd"]).items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, root / place)
     for applet in applets().iterdir():

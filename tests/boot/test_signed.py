@@ -15,17 +15,25 @@ import pytest
 from builds import default_site, write_tree
 from hostile import hostile
 from imagebuilder.boot.artifacts import Artifacts, Selection, select
-from imagebuilder.boot.session import Boot, Outcome, boot
+from imagebuilder.boot.session import MAC, Boot, Outcome, boot
 from imagebuilder.errors import BootError
-from imagebuilder.host.qemu import HOST_ADDRESS
+from imagebuilder.host.qemu import HOST_ADDRESS, Nic
 from imagebuilder.store.signing import SecretKey
 from nodes import EMULATED, names
+from vlan import tagged_wire
 
 pytestmark = [pytest.mark.boot, pytest.mark.root, pytest.mark.network, pytest.mark.timeout(900)]
 
 KEY, FOREIGN = SecretKey.new(), SecretKey.new()
 MANIFEST = "discovery.manifest.json"
-MEMORY = "df -m --output=size /; awk '/zram/ { print $1, $3 }' /proc/swaps"
+LOOK = """
+echo files $(df -m --output=size / | tail -n 1)
+awk '/zram/ { print "swap", $1, $3 }' /proc/swaps
+ip -4 -o addr show | awk '/10[.]0[.]2[.]/ { print "address", $2, $4 }'
+ip -o link show eth0 | awk '{ print "card", $5 }'
+systemctl is-system-running --wait >/dev/null
+cd /run/systemd/netif/links && awk -F= '/ADMIN_STATE|NETWORK_FILE=/ { printf "%s ", $2 } /NETWORK_FILE=/ { print "" }' *
+"""
 SMALL = """\
 - import_playbook: common/initrd_wrapper.yml
   vars: {config_file: vars/initrd_virt.yml}
@@ -54,12 +62,13 @@ def signed(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> Art
 
 
 def _boot(artifacts: Artifacts, log: Path) -> Booted:
-    with hostile({}) as server:
+    with hostile({}) as server, tagged_wire(7) as wire:
+        machine = replace(EMULATED, nics=(Nic(MAC, wire=wire),))
         report = f"nb.report=http://{HOST_ADDRESS}:{server.server_port}/report"
         outcome: Outcome | BootError
         try:
-            arguments = f"{report} overlay_size=64m nb.zram=50%"
-            request = Boot(artifacts, log, EMULATED, arguments=arguments, command=MEMORY)
+            arguments = f"{report} nb.vlan=7 nb.mtu=1496 overlay_size=64m nb.zram=50%"
+            request = Boot(artifacts, log, machine, arguments=arguments, command=LOOK)
             outcome = boot(request, lambda event: print(event, flush=True))
         except BootError as error:
             outcome = error
@@ -82,6 +91,14 @@ def boots(signed: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         }
 
 
+@pytest.fixture
+def looked(boots: dict[str, Future[Booted]]) -> list[list[str]]:
+    """What the booted system says of itself, a list of words a line."""
+    outcome = boots["signed"].result().outcome
+    assert isinstance(outcome, Outcome), outcome
+    return [line.split() for line in str(outcome.task["stdout"]).splitlines()]
+
+
 def test_build_shows_the_manifest_of_what_it_made(signed: Artifacts) -> None:
     assert signed.manifest == MANIFEST
     for name in (MANIFEST, "base.manifest.json", "SHA256SUMS"):
@@ -100,13 +117,18 @@ def test_signed_image_boots_by_its_manifest(boots: dict[str, Future[Booted]]) ->
     assert phases[-1] == "result"
 
 
-def test_files_are_bounded_and_memory_is_swapped_to_compressed_memory(boots: dict[str, Future[Booted]]) -> None:
-    outcome = boots["signed"].result().outcome
-    assert isinstance(outcome, Outcome), outcome
-    _, size, swap = str(outcome.task["stdout"]).splitlines()
-    device, kilobytes = swap.split()
-    assert (size.strip(), device) == ("64", "/dev/zram0")
+def test_files_are_bounded_and_memory_is_swapped_to_compressed_memory(looked: list[list[str]]) -> None:
+    assert ["files", "64"] in looked
+    ((_, device, kilobytes),) = (words for words in looked if words[0] == "swap")
+    assert device == "/dev/zram0"
     assert 200_000 < int(kilobytes) < EMULATED.memory_mb * 512
+
+
+def test_node_boots_in_a_vlan_which_networkd_takes_over(looked: list[list[str]]) -> None:
+    assert ["address", "eth0.7", "10.0.2.15/24"] in looked
+    assert ["card", "1496"] in looked
+    states = {words[-1]: words[-2] for words in looked if words[-1].endswith(".network")}
+    assert states == {f"/run/systemd/network/10-imagebuilder-{name}.network": "configured" for name in ("boot", "vlan")}
 
 
 def test_server_gets_the_record_of_every_phase(boots: dict[str, Future[Booted]], signed: Artifacts) -> None:

@@ -30,12 +30,14 @@ class Nic:
     """A virtio network card on a user-mode network of its own.
 
     `slot` is its place on the PCI bus, in whose order Linux finds cards; `capture` a pcap file to write.
+    `wire` is two UDP ports of loopback in the place of the network: frames leave to the first and arrive at the second.
     """
 
     mac: str
     network: str = _USER_NETWORK
     slot: int | None = None
     capture: Path | None = None
+    wire: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def _start(start: DirectKernel | NetworkBoot) -> tuple[str, ...]:
 
 def _card(guest: Guest, number: int, nic: Nic) -> Iterator[str]:
     backend = f"user,id=net{number},net={nic.network}"
+    if nic.wire:
+        backend = "socket,id=net{},udp=127.0.0.1:{},localaddr=127.0.0.1:{}".format(number, *nic.wire)
     device = f"virtio-net-pci,netdev=net{number},mac={nic.mac}"
     if nic.slot is not None:
         device += f",addr={nic.slot}"
