@@ -157,6 +157,13 @@ CASES: Mapping[str, Case] = {
         FEW,
         files=with_overlay(Source(Member(b"a", stat.S_IFLNK | 0o777, size=4), b"/usr"), file("a/x")),
     ),
+    "overlay with a device node": Case(
+        "booted",
+        QUICK,
+        files=with_overlay(Source(Member(b"memory", stat.S_IFCHR | 0o666, device=(1, 5)))),
+        check="stat -c %t:%T /newroot/memory && ! head -c 1 /newroot/memory 2>/dev/null",
+        says="1:5",
+    ),
     "overlay that is no archive": Case(
         "NB-FORMAT",
         FEW,

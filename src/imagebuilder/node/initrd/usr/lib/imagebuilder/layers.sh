@@ -24,7 +24,8 @@ stack_layers() {
     done
     place_files
     mkdir "$files/upper" "$files/work"
-    mount -t overlay -o "lowerdir=$lower,upperdir=$files/upper,workdir=$files/work" overlay /newroot ||
+    # A device node in a layer opens nothing: /dev is the kernel's own.
+    mount -t overlay -o "nodev,lowerdir=$lower,upperdir=$files/upper,workdir=$files/work" overlay /newroot ||
         fail NB-MOUNT "the layers cannot be stacked: $lower"
     rm -rf "/newroot/$SIDECAR"
 }
