@@ -131,8 +131,8 @@ class Jail:
         return Ended(done.returncode, (*lines, *done.stderr.splitlines()), time.monotonic() - began)
 
 
-def make_jail(root: Path, keys: tuple[SecretKey, ...] = (KEY, NEXT_KEY)) -> Jail:
-    """The initrd's folders and programs, with this machine's busybox and minisign."""
+def make_jail(root: Path, keys: tuple[SecretKey, ...] = (KEY, NEXT_KEY), authorities: str = "") -> Jail:
+    """The initrd's folders and programs, with this machine's busybox and minisign; GNU wget for `authorities`."""
     for name in ("bin", "lib", "sbin"):
         (root / "usr" / name).mkdir(parents=True)
     for name in ("dev", "etc", "jail", "layers", "newroot", "proc", "run", "tmp", "var"):
@@ -140,17 +140,21 @@ def make_jail(root: Path, keys: tuple[SecretKey, ...] = (KEY, NEXT_KEY)) -> Jail
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(exist_ok=True)
         (root / name).symlink_to(f"usr/{name}")
-    for place, file in libraries.closure(Path("/"), ["busybox", "minisign", "dhcpcd"]).items():
+    programs = ["busybox", "minisign", "dhcpcd", *(["wget"] if authorities else [])]
+    for place, file in libraries.closure(Path("/"), programs).items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, root / place)
     for applet in applets().iterdir():
-        if applet.name != "busybox":
+        if not (root / "usr/bin" / applet.name).exists():
             (root / "usr/bin" / applet.name).symlink_to("busybox")
     shutil.copytree(PARTS, root / "usr/lib/imagebuilder")
     shutil.copy(NODE / "init", root / "init.real")
     (root / "init").write_text("#!/bin/sh\n" + _INIT)
     (root / "init").chmod(0o755)
+    shutil.copy(NODE / "etc/wgetrc", root / "etc/wgetrc")
     trust(root / "etc/imagebuilder", keys)
+    if authorities:
+        (root / "etc/imagebuilder/ca.pem").write_text(authorities)
     return Jail(root)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from builds import default_site, write_tree
+from certificates import make_certificates, server_context
 from hostile import hostile
 from imagebuilder.boot.artifacts import Artifacts, Selection, select
 from imagebuilder.boot.session import MAC, Boot, Outcome, boot
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.boot, pytest.mark.root, pytest.mark.network, pytest.ma
 
 KEY, FOREIGN = SecretKey.new(), SecretKey.new()
 MANIFEST = "discovery.manifest.json"
+BOUNDS = "overlay_size=64m nb.zram=50%"
 LOOK = """
 echo files $(df -m --output=size / | tail -n 1)
 awk '/zram/ { print "swap", $1, $3 }' /proc/swaps
@@ -53,22 +55,35 @@ class Booted:
 
 
 @pytest.fixture(scope="module")
-def signed(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> Artifacts:
-    """The default base and discovery overlay with a signed initrd for virtual machines."""
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificates(tmp_path_factory.mktemp("tls") / "site", f"IP:{HOST_ADDRESS}")
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory, package_cache: Path, certificates: Path) -> Artifacts:
+    """The default base and discovery overlay with a signed initrd for virtual machines that speaks HTTPS."""
     site = default_site(tmp_path_factory.mktemp("signed"), package_cache)
-    write_tree(site.tree, {"small.yml": SMALL, "keys/site.key": KEY.to_text()})
+    settings = (site.tree / "group_vars/on_imagebuild").read_text()
+    files = {
+        "small.yml": SMALL,
+        "keys/site.key": KEY.to_text(),
+        "group_vars/on_imagebuild": f"{settings}\ntls_ca: [{certificates}/ca.pem]\n",
+        "vars/initrd_virt.yml": (site.tree / "vars/initrd_virt.yml").read_text() + "  tls: true\n",
+    }
+    write_tree(site.tree, files)
     site.build("--sign", "keys/site.key", "small.yml")
     return select(site.builds, Selection(overlays=("discovery",)))
 
 
-def _boot(artifacts: Artifacts, log: Path) -> Booted:
-    with hostile({}) as server, tagged_wire(7) as wire:
+def _boot(artifacts: Artifacts, certificates: Path, log: Path) -> Booted:
+    files = {f"/{path.name}": path.read_bytes() for path in artifacts.folder.iterdir() if path.is_file()}
+    with hostile(files, tls=server_context(certificates)) as server, tagged_wire(7) as wire:
+        url = f"https://{HOST_ADDRESS}:{server.server_port}"
+        arguments = f"MANIFEST={url}/{MANIFEST} nb.report={url}/report nb.vlan=7 nb.mtu=1496 {BOUNDS}"
         machine = replace(EMULATED, nics=(Nic(MAC, wire=wire),))
-        report = f"nb.report=http://{HOST_ADDRESS}:{server.server_port}/report"
+        request = Boot(artifacts, log, machine, arguments=arguments, command=LOOK)
         outcome: Outcome | BootError
         try:
-            arguments = f"{report} nb.vlan=7 nb.mtu=1496 overlay_size=64m nb.zram=50%"
-            request = Boot(artifacts, log, machine, arguments=arguments, command=LOOK)
             outcome = boot(request, lambda event: print(event, flush=True))
         except BootError as error:
             outcome = error
@@ -77,7 +92,9 @@ def _boot(artifacts: Artifacts, log: Path) -> Booted:
 
 
 @pytest.fixture(scope="module")
-def boots(signed: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Booted]]]:
+def boots(
+    signed: Artifacts, certificates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Booted]]]:
     folder = tmp_path_factory.mktemp("boots")
     others = folder / "others"
     shutil.copytree(signed.folder, others)
@@ -86,8 +103,8 @@ def boots(signed: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (others / f"{MANIFEST}.minisig").write_text(FOREIGN.sign(data, fields))
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield {
-            "signed": pool.submit(_boot, signed, folder / "signed.log"),
-            "foreign": pool.submit(_boot, replace(signed, folder=others), folder / "foreign.log"),
+            "signed": pool.submit(_boot, signed, certificates, folder / "signed.log"),
+            "foreign": pool.submit(_boot, replace(signed, folder=others), certificates, folder / "foreign.log"),
         }
 
 
@@ -105,11 +122,11 @@ def test_build_shows_the_manifest_of_what_it_made(signed: Artifacts) -> None:
         assert (signed.folder / f"{name}.minisig").exists()
 
 
-def test_initrd_with_keys_is_small(signed: Artifacts) -> None:
-    assert (signed.folder / signed.initrd).stat().st_size <= 5_000_000
+def test_initrd_with_keys_and_https_is_small(signed: Artifacts) -> None:
+    assert (signed.folder / signed.initrd).stat().st_size <= 5_000_000 + 5_000_000
 
 
-def test_signed_image_boots_by_its_manifest(boots: dict[str, Future[Booted]]) -> None:
+def test_signed_image_boots_over_https_by_its_manifest(boots: dict[str, Future[Booted]]) -> None:
     outcome = boots["signed"].result().outcome
     assert isinstance(outcome, Outcome), outcome
     phases = names(outcome)

@@ -107,7 +107,9 @@ def test_servers_alone_are_enough(tmp_path: Path) -> None:
     ("name", "server", "said"),
     [
         ("common/x", "", "neither API_CB= nor SERVERS= says on which server"),
-        ("https://h/x", "srv", "`https://h/x` is no http://"),
+        ("ftp://h/x", "srv", "`ftp://h/x` is neither an http:// nor an https:// address"),
+        ("https://h/x", "srv", "`https://h/x`: this initrd was built without `tls: true`"),
+        ("x", "https://srv", "`https://srv/x`: this initrd was built without `tls: true`"),
     ],
 )
 def test_artifact_that_cannot_be_fetched_is_named(tmp_path: Path, name: str, server: str, said: str) -> None:

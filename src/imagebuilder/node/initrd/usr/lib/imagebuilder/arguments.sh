@@ -45,7 +45,7 @@ parse_arguments() { # COMMAND-LINE
     [ -z "$overlay_size" ] || is_size "$overlay_size" || fail NB-ARGUMENT "\`overlay_size=$overlay_size\` $NO_SIZE"
     [ -z "$zram_size" ] || is_size "$zram_size" || fail NB-ARGUMENT "\`nb.zram=$zram_size\` $NO_SIZE"
     case $REPORT in
-    '' | http://*) ;;
+    '' | http://* | https://*) ;;
     *) REPORT=http://$API_CB/${REPORT#/} ;;
     esac
 }
@@ -68,16 +68,20 @@ locate() { # NAME
     local path=$1 server
     urls=''
     case $path in
-    http://*) urls=$path ;;
-    *://*) fail NB-ARGUMENT "\`$path\` is no http:// address" ;;
+    http://* | https://*) urls=$path ;;
+    *://*) fail NB-ARGUMENT "\`$path\` is neither an http:// nor an https:// address" ;;
     *)
         while [ "$path" != "${path#/}" ]; do path=${path#/}; done
         for server in $(printf %s "$API_CB,$SERVERS" | tr , ' '); do
-            urls="$urls http://${server#http://}/$path"
+            case $server in http://* | https://*) ;; *) server=http://$server ;; esac
+            urls="$urls $server/$path"
         done
         urls=${urls# }
         [ "$urls" ] || fail NB-ARGUMENT "\`$path\` is a path, and neither API_CB= nor SERVERS= says on which server"
         ;;
+    esac
+    case $urls in
+    *https://*) [ -e "$AUTHORITIES" ] || fail NB-ARGUMENT "\`${urls}\`: this initrd was built without \`tls: true\`" ;;
     esac
 }
 
