@@ -44,6 +44,7 @@ modprobe() { ! grep -q "no_$1" /proc/cmdline; }
 mkswap() { :; }
 swapon() { :; }
 mount() { case $* in *remount,size*) ;; *) command mount "$@" ;; esac; }
+mount_cache() { [ "$cache_label" = disk ] && mount --bind /disk /cache; }
 load_network_modules() { mkdir -p /layers/modules/usr/lib/modules; }
 nics() { echo eth0; }
 ip() { :; }
@@ -135,7 +136,7 @@ def make_jail(root: Path, keys: tuple[SecretKey, ...] = (KEY, NEXT_KEY), authori
     """The initrd's folders and programs, with this machine's busybox and minisign; GNU wget for `authorities`."""
     for name in ("bin", "lib", "sbin"):
         (root / "usr" / name).mkdir(parents=True)
-    for name in ("dev", "etc", "jail", "layers", "newroot", "proc", "run", "tmp", "var"):
+    for name in ("dev", "disk", "etc", "jail", "layers", "newroot", "proc", "run", "tmp", "var"):
         (root / name).mkdir()
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from certificates import make_certificates, server_context
 from hostile import hostile
 from imagebuilder.boot.artifacts import Artifacts, Selection, select
 from imagebuilder.boot.session import MAC, Boot, Outcome, boot
+from imagebuilder.digest import of_file
 from imagebuilder.errors import BootError
 from imagebuilder.host.qemu import HOST_ADDRESS, Nic
 from imagebuilder.store.signing import SecretKey
@@ -27,13 +29,14 @@ pytestmark = [pytest.mark.boot, pytest.mark.root, pytest.mark.network, pytest.ma
 
 KEY, FOREIGN = SecretKey.new(), SecretKey.new()
 MANIFEST = "discovery.manifest.json"
-BOUNDS = "overlay_size=64m nb.zram=50%"
+MORE = "overlay_size=64m nb.zram=50% cache=layers"
 LOOK = """
 echo files $(df -m --output=size / | tail -n 1)
 awk '/zram/ { print "swap", $1, $3 }' /proc/swaps
 ip -4 -o addr show | awk '/10[.]0[.]2[.]/ { print "address", $2, $4 }'
 ip -o link show eth0 | awk '{ print "card", $5 }'
 systemctl is-system-running --wait >/dev/null
+mount -r LABEL=layers /mnt && sha256sum /mnt/on-imagebuilder/* | sed 's|/.*/||; s/^/cached /'
 cd /run/systemd/netif/links && awk -F= '/ADMIN_STATE|NETWORK_FILE=/ { printf "%s ", $2 } /NETWORK_FILE=/ { print "" }' *
 """
 SMALL = """\
@@ -75,12 +78,19 @@ def signed(tmp_path_factory: pytest.TempPathFactory, package_cache: Path, certif
     return select(site.builds, Selection(overlays=("discovery",)))
 
 
+def _disk(image: Path) -> Path:
+    with image.open("wb") as file:
+        file.truncate(100_000_000)
+    subprocess.run(["mkfs.ext4", "-q", "-L", "layers", image], check=True)
+    return image
+
+
 def _boot(artifacts: Artifacts, certificates: Path, log: Path) -> Booted:
     files = {f"/{path.name}": path.read_bytes() for path in artifacts.folder.iterdir() if path.is_file()}
     with hostile(files, tls=server_context(certificates)) as server, tagged_wire(7) as wire:
         url = f"https://{HOST_ADDRESS}:{server.server_port}"
-        arguments = f"MANIFEST={url}/{MANIFEST} nb.report={url}/report nb.vlan=7 nb.mtu=1496 {BOUNDS}"
-        machine = replace(EMULATED, nics=(Nic(MAC, wire=wire),))
+        arguments = f"MANIFEST={url}/{MANIFEST} nb.report={url}/report nb.vlan=7 nb.mtu=1496 {MORE}"
+        machine = replace(EMULATED, nics=(Nic(MAC, wire=wire),), disk=_disk(log.with_suffix(".disk")))
         request = Boot(artifacts, log, machine, arguments=arguments, command=LOOK)
         outcome: Outcome | BootError
         try:
@@ -146,6 +156,12 @@ def test_node_boots_in_a_vlan_which_networkd_takes_over(looked: list[list[str]])
     assert ["card", "1496"] in looked
     states = {words[-1]: words[-2] for words in looked if words[-1].endswith(".network")}
     assert states == {f"/run/systemd/network/10-imagebuilder-{name}.network": "configured" for name in ("boot", "vlan")}
+
+
+def test_layers_are_kept_on_the_disk(looked: list[list[str]], signed: Artifacts) -> None:
+    kept = {words[1]: words[2] for words in looked if words[0] == "cached"}
+    layers = {of_file(signed.folder / name) for name in (signed.base, *signed.overlays)}
+    assert kept == {digest: digest for digest in layers}
 
 
 def test_server_gets_the_record_of_every_phase(boots: dict[str, Future[Booted]], signed: Artifacts) -> None:

@@ -69,7 +69,7 @@ class Uefi:
 class Guest:
     """A virtual machine. It boots from the first of `nics`; its serial port is kept in `serial_log`.
 
-    An `interactive` guest has the terminal as its serial port (Ctrl-A X ends it).
+    An `interactive` guest has the terminal as its serial port (Ctrl-A X ends it). `disk` is a raw image.
     """
 
     start: DirectKernel | NetworkBoot
@@ -79,6 +79,7 @@ class Guest:
     accelerator: str = "tcg"
     uefi: Uefi | None = None
     interactive: bool = False
+    disk: Path | None = None
 
 
 def argv(guest: Guest) -> tuple[str, ...]:
@@ -92,6 +93,7 @@ def argv(guest: Guest) -> tuple[str, ...]:
         *("-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
         *_serial(guest),
         *_firmware(guest.uefi),
+        *(("-drive", f"if=virtio,format=raw,file={_escaped(guest.disk)}") if guest.disk else ()),
         *_start(guest.start),
         *(word for number, nic in enumerate(guest.nics) for word in _card(guest, number, nic)),
     )

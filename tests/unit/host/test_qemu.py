@@ -36,6 +36,10 @@ def test_a_card_may_be_on_a_wire_of_its_own() -> None:
     assert _values(words, "-netdev") == ["socket,id=net0,udp=127.0.0.1:4001,localaddr=127.0.0.1:4002"]
 
 
+def test_a_guest_may_have_a_disk() -> None:
+    assert _values(argv(_guest(disk=Path("/d,x"))), "-drive") == ["if=virtio,format=raw,file=/d,,x"]
+
+
 def test_a_network_boot_has_tftp_and_a_card_with_its_rom_and_no_kernel() -> None:
     words = argv(_guest(NETWORK, (NIC, Nic("52:54:00:00:00:02"))))
     assert "-kernel" not in words

@@ -6,7 +6,7 @@ readonly NO_SIZE='is no size; 512m, 2g and 50% are some'
 parse_arguments() { # COMMAND-LINE
     local word
     BASEFS='' OVERLAYFS='' MANIFEST='' API_CB='' SERVERS='' BOOTIF_MAC='' SYSLOGSERVER='' ip_argument=''
-    on_fail=reboot manifest_min=0 REPORT='' VLAN='' MTU=''
+    on_fail=reboot manifest_min=0 REPORT='' VLAN='' MTU='' cache_label=''
     # As the kernel does: double quotes keep a word together and are no part of it.
     printf '%s\n' "$1" | awk '{
         for (i = 1; i <= length($0); i++) {
@@ -32,6 +32,7 @@ parse_arguments() { # COMMAND-LINE
         ip=*) ip_argument=${word#*=} ;;
         nb.vlan=*) VLAN=${word#*=} ;;
         nb.mtu=*) MTU=${word#*=} ;;
+        cache=*) cache_label=${word#*=} ;;
         overlay_size=*) overlay_size=${word#*=} ;;
         nb.zram=*) zram_size=${word#*=} ;;
         nb.onfail=*) on_fail=${word#*=} ;;
