@@ -141,7 +141,7 @@ def make_jail(root: Path, keys: tuple[SecretKey, ...] = (KEY, NEXT_KEY), authori
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(exist_ok=True)
         (root / name).symlink_to(f"usr/{name}")
-    programs = ["busybox", "minisign", "dhcpcd", *(["wget"] if authorities else [])]
+    programs = ["busybox", "minisign", "dhcpcd", "dropbear", *(["wget"] if authorities else [])]
     for place, file in libraries.closure(Path("/"), programs).items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, root / place)
