@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from imagebuilder.cli.chosen import add_artifact_arguments, chosen_artifacts
 from imagebuilder.errors import UserError
 
 _EPILOG = """\
@@ -28,12 +29,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--builds", type=Path, default=Path("builds"), metavar="DIR", help="artifacts (default: builds)"
-    )
-    parser.add_argument("--overlay", action="append", default=[], metavar="NAME", help="may come again: left to right")
-    parser.add_argument("--base", metavar="NAME", help="the base, if there are several")
-    parser.add_argument("--kernel", metavar="RELEASE", help="the kernel, if there are several")
+    add_artifact_arguments(parser)
     parser.add_argument("--arguments", default="", metavar="TEXT", help="kernel arguments: the server, a console")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the private key that signs (PEM)")
     parser.add_argument("--cert", type=Path, required=True, metavar="FILE", help="its certificate (PEM)")
@@ -43,11 +39,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file and print its sha256. Raises UserError for an image that nobody signed."""
-    from imagebuilder.boot.artifacts import Selection, select
     from imagebuilder.boot.uki import SigningPair, write_uki
     from imagebuilder.digest import of_file
 
-    chosen = select(arguments.builds, Selection(arguments.base, tuple(arguments.overlay), arguments.kernel))
+    chosen = chosen_artifacts(arguments)
     if chosen.manifest is None:
         raise UserError(
             f"`{arguments.builds}` has no signed manifest of these artifacts",
