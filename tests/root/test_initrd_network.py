@@ -92,7 +92,7 @@ CASES: Mapping[str, Case] = {
     "what else a lease says is set": Case("cable 0; answer 0 $W", "gateway=10.0.0.1 mtu=1400\nsearch example.org\n"),
     "no answer for a time, then one": Case("cable 0; (sleep 4; answer 0 $W) &", LEASE),
     "no answer at all": Case(
-        "cable 0", "error=NB-DHCP detail=no router or DHCP server answers: eth0 (52:54:00:00:00:00, ",
+        "cable 0", "error=NB-DHCP detail=no DHCP server answers: eth0 (52:54:00:00:00:00, ",
         settings="DHCP_ROUNDS=1"
     ),
     "an answer at the second card": Case("cable 0; cable 1; answer 1 $W", "nic=eth1 address=10.1.0.5"),
@@ -133,9 +133,14 @@ CASES: Mapping[str, Case] = {
     "IPv6 of a router": Case(
         "cable 0; router 0 ,ra-only", "nic=eth0 address=2001:db8::5054:ff:fe00:0/64 gateway=fe80::", "ip=auto6"
     ),
-    "IPv6 of a router, where no DHCP server answers": Case("cable 0; router 0 ,ra-only", "address=2001:db8::5054"),
+    "IPv6 of a router, where no DHCP server answers": Case(
+        "cable 0; router 0 ,ra-only", "address=2001:db8::5054", "API_CB=[2001:db8::1]:9080"
+    ),
+    "IPv6 of a router is no help where servers have none": Case(
+        "cable 0; router 0 ,ra-only; (sleep 6; answer 0 $W) &", LEASE, "API_CB=10.0.0.1:9080"
+    ),
     "IPv6 of a router is not asked for where a DHCP server answers": Case(
-        "cable 0; router 0 ,ra-only; answer 0 $W", LEASE
+        "cable 0; router 0 ,ra-only; answer 0 $W", LEASE, "API_CB=[2001:db8::1]:9080"
     ),
     "IPv6 of a router at the second card": Case("cable 0; cable 1; router 1 ,ra-only", "nic=eth1", "ip=auto6"),
     "router that is late": Case(

@@ -2,6 +2,12 @@
 # Addresses of IPv6 that a router or a DHCPv6 server gives. The kernel itself listens to routers, sets what
 # they say, and adds the route; what is left is to wait for it.
 
+# Whether a server is named by an address of IPv6. Else one of our own would reach none of them, and to
+# wait for DHCP is better.
+is_served_by_ipv6() {
+    case $API_CB$SERVERS$MANIFEST$BASEFS in *'['*':'*']'*) ;; *) return 1 ;; esac
+}
+
 use_router() { # SECONDS
     nobody='no router or DHCP server'
     address=$(wait_for "$1" router_address) || return 1

@@ -109,7 +109,7 @@ find_address() { # NIC...
             name_interface
             case $method in
             static) return ;;
-            any) ask_dhcp || use_router 1 ;;
+            any) ask_dhcp || { is_served_by_ipv6 && use_router 1; } ;;
             dhcp) ask_dhcp ;;
             auto6) use_router "$((3 * DHCP_PAUSE))" ;;
             dhcp6) ask_dhcp6 ;;
