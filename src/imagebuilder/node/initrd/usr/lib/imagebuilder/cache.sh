@@ -20,7 +20,7 @@ open_cache() {
 }
 
 mount_cache() {
-    local device module
+    local device
     # shellcheck disable=SC2046 # one word an alias
     modprobe -a -q $(disk_aliases) sd_mod ext4 vfat 2>/dev/null
     device=$(wait_for "$DISK_WAIT" findfs "LABEL=$cache_label" 2>/dev/null) || return 1

@@ -88,6 +88,7 @@ start_zram() { # BYTES
 
 # Sets files: the folder for what the booted system writes, a file system of its own where overlay_size= bounds it.
 place_files() {
+    local total available
     files=/layers
     [ "$overlay_size" ] || return 0
     files=/layers/files

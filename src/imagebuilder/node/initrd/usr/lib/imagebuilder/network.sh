@@ -29,7 +29,9 @@ start_network() {
 
 # Brings nic up, and its VLAN; sets interface.
 raise_nic() {
-    [ -z "$MTU" ] || ip link set "$nic" mtu "$MTU" || fail NB-ADDRESS "$nic does not take \`nb.mtu=$MTU\`"
+    # Some cards lose their link for a moment when this changes, so it comes first. What a card refuses
+    # matters if it is the one that is used.
+    [ -z "$MTU" ] || ip link set "$nic" mtu "$MTU" 2>/dev/null
     ip link set "$nic" up
     name_interface
     [ "$VLAN" ] || return 0
@@ -131,6 +133,7 @@ ask_dhcp() {
 configure_nic() {
     local server
     BOOTIF_MAC=$(cat "/sys/class/net/$nic/address")
+    [ -z "$MTU" ] || ip link set "$nic" mtu "$MTU" || fail NB-ADDRESS "$nic does not take \`nb.mtu=$MTU\`"
     # What the site says about its VLAN is not what the card has to carry for others.
     [ -z "$mtu" ] || [ "$MTU" ] || ip link set "$interface" mtu "$mtu"
     mtu=${MTU:-$mtu}
