@@ -39,11 +39,17 @@ def main() -> None:
         subprocess.run((*IMAGEBUILDER, "keygen", str(key)), check=True, capture_output=True)
         playbook = TREE / ".integrity.yml"
         playbook.write_text(_PLAYBOOK)
+        over_https = TREE / "vars/.initrd_https.yml"
+        over_https.write_text((TREE / "vars/initrd_virt.yml").read_text() + "  tls: true\n")
+        Path(folder, "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
         try:
             build(signed, "--sign", f"{key}.key", str(playbook))
-            build(Path(folder, "metal"), "--sign", f"{key}.key", "--kind", "initrd", "--config-file", "vars/initrd.yml")
+            initrd = ("--sign", f"{key}.key", "--kind", "initrd", "--config-file")
+            build(Path(folder, "https"), *initrd, "vars/.initrd_https.yml", "-e", f'{{"tls_ca": ["{folder}/ca.pem"]}}')
+            build(Path(folder, "metal"), *initrd, "vars/initrd.yml")
         finally:
             playbook.unlink()
+            over_https.unlink()
         shutil.copytree(signed, plain)
         _leave_out(next(plain.glob("initrd.img-*")), Path(folder, "parts"))
         times: dict[Path, list[float]] = {signed: [], plain: []}
@@ -52,7 +58,8 @@ def main() -> None:
                 seconds.append(_to_mount(images))
         with_checks, without = (statistics.median(seconds) for seconds in times.values())
         layers = sum(path.stat().st_size for path in (*signed.glob("base.*.img"), *signed.glob("discovery.overlay.*")))
-        virt, metal = (next(Path(folder, n).glob("initrd.img-*")).stat().st_size / _MB for n in ("signed", "metal"))
+        sizes = (next(Path(folder, n).glob("initrd.img-*")).stat().st_size / _MB for n in ("signed", "metal", "https"))
+        virt, metal, https = sizes
         rows = [
             Row("kernel start to mounted root, with all checks", with_checks, "s"),
             Row("the same without any", without, "s"),
@@ -60,6 +67,7 @@ def main() -> None:
             Row("added, share of the way to the mounted root", 100 * (1 - without / with_checks), "%"),
             Row("initrd with signatures, virt", virt, "MB", 5),
             Row("initrd with signatures, metal", metal, "MB", 15),
+            Row("HTTPS adds to the initrd, virt", https - virt, "MB", 5),
         ]
     report("integrity", rows)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -63,7 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
         if start and start >= len(content):
             self._answer(416, b"", trouble)
         else:
-            self._answer(206 if start else 200, content[start:], trouble)
+            rest = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+            self._answer(206 if start else 200, content[start:], replace(trouble, headers={**rest, **trouble.headers}))
 
     def _answer(self, status: int, body: bytes, trouble: Trouble) -> None:
         self.send_response(status)
@@ -100,15 +102,24 @@ class Hostile(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, files: Mapping[str, bytes], troubles: Mapping[str, Trouble]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(
+        self,
+        files: Mapping[str, bytes],
+        troubles: Mapping[str, Trouble],
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), _Handler)
         self.files = dict(files)
         self.troubles = dict(troubles)
         self.asked: Counter[str] = Counter()
         self.starts: list[tuple[str, int]] = []
         self.posted: list[tuple[str, bytes]] = []
-        self.address = f"127.0.0.1:{self.server_port}"
-        self.url = f"http://{self.address}"
+        self.address = f"[{host}]:{self.server_port}" if ":" in host else f"{host}:{self.server_port}"
+        self.url = f"{'https' if tls else 'http'}://{self.address}"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def trouble(self, path: str) -> Trouble:
         """What goes wrong with the request that was just counted."""
@@ -120,9 +131,14 @@ class Hostile(ThreadingHTTPServer):
 
 
 @contextmanager
-def hostile(files: Mapping[str, bytes], troubles: Mapping[str, Trouble] | None = None) -> Iterator[Hostile]:
+def hostile(
+    files: Mapping[str, bytes],
+    troubles: Mapping[str, Trouble] | None = None,
+    host: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Hostile]:
     """Serve on a port of loopback."""
-    with Hostile(files, troubles or {}) as server:
+    with Hostile(files, troubles or {}, host, tls) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield server

@@ -40,10 +40,15 @@ log() { echo "nb: $2"; }
 sleep() { usleep $((${1%%.*} * 50000 + 10000)); }
 uptime_ms() { echo 1; }
 mount_kernel_filesystems() { mkdir "$RUN"; }
+modprobe() { ! grep -q "no_$1" /proc/cmdline; }
+mkswap() { :; }
+swapon() { :; }
+mount() { case $* in *remount,size*) ;; *) command mount "$@" ;; esac; }
+mount_cache() { [ "$cache_label" = disk ] && mount --bind /disk /cache; }
 load_network_modules() { mkdir -p /layers/modules/usr/lib/modules; }
 nics() { echo eth0; }
 ip() { :; }
-start_network() { nic=eth0 address=127.0.0.1/8 gateway='' BOOTIF_MAC=52:54:00:12:34:56; }
+start_network() { nic=eth0 interface=eth0 address=127.0.0.1/8 gateway='' BOOTIF_MAC=52:54:00:12:34:56; }
 forward_syslog() { :; }
 hand_over() { sh -c "$CHECK" || fail NB-ROOT 'the check failed'; }
 leave() { finish_record; trap - EXIT; echo booted; exit 0; }
@@ -127,24 +132,30 @@ class Jail:
         return Ended(done.returncode, (*lines, *done.stderr.splitlines()), time.monotonic() - began)
 
 
-def make_jail(root: Path, keys: tuple[SecretKey, ...] = (KEY, NEXT_KEY)) -> Jail:
-    """The initrd's folders and programs, with this machine's busybox and minisign."""
-    for name in ("dev", "etc", "jail", "layers", "newroot", "proc", "run", "tmp", "usr/bin", "usr/lib", "usr/sbin"):
-        (root / name).mkdir(parents=True)
+def make_jail(root: Path, keys: tuple[SecretKey, ...] = (KEY, NEXT_KEY), authorities: str = "") -> Jail:
+    """The initrd's folders and programs, with this machine's busybox and minisign; GNU wget for `authorities`."""
+    for name in ("bin", "lib", "sbin"):
+        (root / "usr" / name).mkdir(parents=True)
+    for name in ("dev", "disk", "etc", "jail", "layers", "newroot", "proc", "run", "tmp", "var"):
+        (root / name).mkdir()
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(exist_ok=True)
         (root / name).symlink_to(f"usr/{name}")
-    for place, file in libraries.closure(Path("/"), ["busybox", "minisign"]).items():
+    programs = ["busybox", "minisign", "dhcpcd", "dropbear", *(["wget"] if authorities else [])]
+    for place, file in libraries.closure(Path("/"), programs).items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, root / place)
     for applet in applets().iterdir():
-        if applet.name != "busybox":
+        if not (root / "usr/bin" / applet.name).exists():
             (root / "usr/bin" / applet.name).symlink_to("busybox")
     shutil.copytree(PARTS, root / "usr/lib/imagebuilder")
     shutil.copy(NODE / "init", root / "init.real")
     (root / "init").write_text("#!/bin/sh\n" + _INIT)
     (root / "init").chmod(0o755)
+    shutil.copy(NODE / "etc/wgetrc", root / "etc/wgetrc")
     trust(root / "etc/imagebuilder", keys)
+    if authorities:
+        (root / "etc/imagebuilder/ca.pem").write_text(authorities)
     return Jail(root)
 
 

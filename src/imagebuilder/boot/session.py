@@ -41,6 +41,7 @@ class Machine:
     nics: tuple[qemu.Nic, ...] = (qemu.Nic(MAC),)
     uefi: bool = False
     accelerator: str | None = None
+    disk: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,7 @@ def _guest(
                 accelerator=accelerator,
                 uefi=_uefi(scratch) if request.machine.uefi else None,
                 interactive=interactive,
+                disk=request.machine.disk,
             )
             with qemu.running(guest) as running:
                 yield running

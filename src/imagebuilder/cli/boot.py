@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagebuilder.cli.chosen import add_artifact_arguments, chosen_artifacts
 from imagebuilder.errors import BootError
 from imagebuilder.events import Note
 
@@ -39,12 +40,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--builds", type=Path, default=Path("builds"), metavar="DIR", help="artifacts (default: builds)"
-    )
-    parser.add_argument("--overlay", action="append", default=[], metavar="NAME", help="may come again: left to right")
-    parser.add_argument("--base", metavar="NAME", help="the base, if there are several")
-    parser.add_argument("--kernel", metavar="RELEASE", help="the kernel, if there are several")
+    add_artifact_arguments(parser)
     parser.add_argument("--pxe", action="store_true", help="boot from the network card: DHCP, TFTP, iPXE, HTTP")
     parser.add_argument("--uefi", action="store_true", help="UEFI firmware instead of a BIOS")
     parser.add_argument("--memory", type=int, default=512, metavar="MB", help="RAM of the node (default: 512)")
@@ -76,12 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> Boot:
-    from imagebuilder.boot.artifacts import Selection, select
     from imagebuilder.boot.session import Boot, Machine
 
-    selection = Selection(arguments.base, tuple(arguments.overlay), arguments.kernel)
     return Boot(
-        artifacts=select(arguments.builds.absolute(), selection),
+        artifacts=chosen_artifacts(arguments),
         log=arguments.log.absolute() if arguments.log else _temporary_log(),
         machine=Machine(memory_mb=arguments.memory, uefi=arguments.uefi, accelerator=arguments.accel),
         pxe=arguments.pxe,

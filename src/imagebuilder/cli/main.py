@@ -14,7 +14,7 @@ from imagebuilder.cli.render import rendered
 
 _VERBS = (
     *("build", "plan", "lock", "shell", "boot", "store", "push", "pull", "sbom", "diff", "verify_reproducible"),
-    *("init", "keygen", "migrate", "doctor"),
+    *("init", "keygen", "uki", "migrate", "doctor"),
 )
 _EPILOG = """\
 a first image:

@@ -114,7 +114,7 @@ class _Resolver:
     def _image(self, image: ImageSpec) -> ImagePackages:
         match image.keys:
             case InitrdKeys():
-                wanted = [*userland_of(self.tree), *map(str, image.keys.include_packages)]
+                wanted = [*userland_of(self.tree, image.keys), *map(str, image.keys.include_packages)]
                 on_build_root = image.provisioner is not None and image.provisioner.on_build_root
                 return ImagePackages(
                     install=self._fresh(image, [*MINBASE, *self._wanted(image)]) if on_build_root else (),

@@ -30,12 +30,14 @@ class Nic:
     """A virtio network card on a user-mode network of its own.
 
     `slot` is its place on the PCI bus, in whose order Linux finds cards; `capture` a pcap file to write.
+    `wire` is two UDP ports of loopback in the place of the network: frames leave to the first and arrive at the second.
     """
 
     mac: str
     network: str = _USER_NETWORK
     slot: int | None = None
     capture: Path | None = None
+    wire: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Uefi:
 class Guest:
     """A virtual machine. It boots from the first of `nics`; its serial port is kept in `serial_log`.
 
-    An `interactive` guest has the terminal as its serial port (Ctrl-A X ends it).
+    An `interactive` guest has the terminal as its serial port (Ctrl-A X ends it). `disk` is a raw image.
     """
 
     start: DirectKernel | NetworkBoot
@@ -77,6 +79,7 @@ class Guest:
     accelerator: str = "tcg"
     uefi: Uefi | None = None
     interactive: bool = False
+    disk: Path | None = None
 
 
 def argv(guest: Guest) -> tuple[str, ...]:
@@ -90,6 +93,7 @@ def argv(guest: Guest) -> tuple[str, ...]:
         *("-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
         *_serial(guest),
         *_firmware(guest.uefi),
+        *(("-drive", f"if=virtio,format=raw,file={_escaped(guest.disk)}") if guest.disk else ()),
         *_start(guest.start),
         *(word for number, nic in enumerate(guest.nics) for word in _card(guest, number, nic)),
     )
@@ -117,6 +121,8 @@ def _start(start: DirectKernel | NetworkBoot) -> tuple[str, ...]:
 
 def _card(guest: Guest, number: int, nic: Nic) -> Iterator[str]:
     backend = f"user,id=net{number},net={nic.network}"
+    if nic.wire:
+        backend = "socket,id=net{},udp=127.0.0.1:{},localaddr=127.0.0.1:{}".format(number, *nic.wire)
     device = f"virtio-net-pci,netdev=net{number},mac={nic.mac}"
     if nic.slot is not None:
         device += f",addr={nic.slot}"

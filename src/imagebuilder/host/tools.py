@@ -15,7 +15,7 @@ from imagebuilder import resources
 from imagebuilder.errors import MissingToolError
 from imagebuilder.host.command import CLEAN_ENVIRONMENT
 
-TABLES: Mapping[str, str] = {"build": "apt-build.txt", "boot": "apt-boot.txt", "test": "apt-test.txt"}
+TABLES: Mapping[str, str] = {verb: f"apt-{verb}.txt" for verb in ("build", "boot", "uki", "test")}
 """Verb -> the file that lists its tools."""
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagebuilder.errors import SpecError
 from imagebuilder.plan import names
 from imagebuilder.plan.model import Artifact, Builder
 from imagebuilder.plan.provisioner import actions_of, role_of
-from imagebuilder.plan.trust import trusted_keys
+from imagebuilder.plan.trust import authorities, trusted_keys
 from imagebuilder.resolve.resolution import ImagePackages
 from imagebuilder.spec.config import InitrdKeys
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
@@ -35,6 +36,12 @@ USERLAND_PACKAGES = ("busybox-static",)
 
 VERIFIER = "minisign"
 """The public tool, and Debian's package, that checks signatures where keys are trusted: 1 MB with its libraries."""
+
+TLS_CLIENT = "wget"
+"""Who speaks HTTPS, with Range, redirects and certificates: busybox's own does not look at certificates.
+
+3.2 MB compressed, with GnuTLS; curl is 6.7.
+"""
 
 FIRMWARE_PACKAGES = tuple(
     f"firmware-{name}" for name in ("bnx2", "bnx2x", "intel-misc", "linux-free", "misc-nonfree", "qlogic", "realtek")
@@ -66,11 +73,13 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
     kernel = builder.add(f"kernel {release}: unpack", Kernel(release, packages.kernel.debs))
     modules = Modules(release, profile(keys.profile), keys.modules, packages.firmware)
     trusted = trusted_keys(tree)
+    own = (*((VERIFIER,) if trusted else ()), *((TLS_CLIENT,) if keys.tls else ()))
     programs = InitramfsTree(
         node=Source.of(_NODE_FILES),
         userland=packages.userland,
-        programs=(*((VERIFIER,) if trusted else ()), *keys.include_binaries),
+        programs=(*own, *keys.include_binaries),
         trust=Trust(trusted, given.epoch) if trusted else None,
+        authorities=_authorities(tree, image) if keys.tls else "",
     )
     layers = [
         builder.add(f"{image.name}: modules", modules, kernel=(kernel,)),
@@ -93,6 +102,17 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
     builder.yields(Artifact(names.kernel(release), image.name, vmlinuz, KERNEL, in_kernel))
     builder.yields(Artifact(names.initrd(release), image.name, packed, INITRD, in_initrd))
     return tuple(layers)
+
+
+def _authorities(tree: TreeSpec, image: ImageSpec) -> str:
+    pem = authorities(tree)
+    if not pem:
+        raise SpecError(
+            "`tls: true`, and nothing says whose certificates count",
+            location=image.at("tls"),
+            hint="`tls_ca: [keys/ca.pem]` in group_vars/on_imagebuild",
+        )
+    return pem
 
 
 def _hooked(builder: Builder, tree: TreeSpec, image: ImageSpec, given: InitrdInputs, kernel: str) -> str:

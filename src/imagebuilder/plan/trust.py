@@ -1,4 +1,4 @@
-"""Which key signs what a tree's builds make, and which keys its initrds trust. Reads the tree's key files."""
+"""Which key signs what a tree's builds make, and whom its initrds trust. Reads the tree's key files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from imagebuilder.errors import SpecError, UserError
 from imagebuilder.spec.tree import TreeSpec
 from imagebuilder.store.signing import PublicKey, SecretKey
+
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
 def signing_key(tree: TreeSpec) -> SecretKey | None:
@@ -37,12 +39,24 @@ def trusted_keys(tree: TreeSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def _read(tree: TreeSpec, key: str, name: str) -> str:
+def authorities(tree: TreeSpec) -> str:
+    """The certificates of `tls_ca:`, which say whose HTTPS servers nodes talk to, as PEM. Raises SpecError."""
+    hint = f"certificates of authorities in PEM, `{_CERTIFICATE}`, and nothing else"
+    certificates = ""
+    for name in tree.settings.tls_ca:
+        text = _read(tree, "tls_ca", name, hint)
+        if _CERTIFICATE not in text or "PRIVATE KEY" in text:
+            raise _at(tree, "tls_ca", f"`tls_ca: [{name}]` is no file of certificates", hint)
+        certificates += f"{text.rstrip()}\n"
+    return certificates
+
+
+def _read(tree: TreeSpec, key: str, name: str, hint: str = "`imagebuilder keygen` makes a pair") -> str:
     path = tree.root / Path(name).expanduser()
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise _at(tree, key, f"the key {path} cannot be read: {error}", "`imagebuilder keygen` makes a pair") from None
+        raise _at(tree, key, f"`{key}`: {path} cannot be read: {error}", hint) from None
 
 
 def _at(tree: TreeSpec, key: str, message: str, hint: str | None) -> SpecError:

@@ -143,6 +143,7 @@ class InitrdKeys(ImageKeys):
     include_packages: Packages = ()
     modules: Strings = ()
     firmware: bool = True
+    tls: bool = False
 
 
 class BaseKeys(ImageKeys):

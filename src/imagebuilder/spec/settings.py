@@ -22,7 +22,7 @@ from imagebuilder.spec.yamlfile import Document
 _PROVEN = frozenset({"bookworm", "trixie"})
 _SERVER = re.compile(r"(https?://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
-UNSEEN = frozenset({"signing_key", "trusted_keys", "signature_days", "strict_portable"})
+UNSEEN = frozenset({"signing_key", "trusted_keys", "signature_days", "strict_portable", "tls_ca"})
 """What roles and templates do not see: an image is the same, whoever signs it or means to unpack it."""
 
 # As snapshot.debian.org and snapshot.ubuntu.com name the moments that they keep.
@@ -69,6 +69,7 @@ class Settings(BaseModel):
     bootstrap: Literal["native", "mmdebstrap"] | None = None
     signing_key: str | None = None
     trusted_keys: Strings = ()
+    tls_ca: Strings = ()
     signature_days: Annotated[int, BeforeValidator(_days), Field(ge=0)] = 0
     strict_portable: bool = False
     build_artifact_path: str = "../builds"

@@ -47,7 +47,8 @@ class InitramfsTree(Step):
     """The initrd's files without modules: `node` (our part, as it is), busybox and `programs` out of `userland`.
 
     A `programs` entry is a name or an absolute path; its libraries come along.
-    Without `trust` the node boots what nobody signed.
+    Without `trust` the node boots what nobody signed. `authorities` are certificates in PEM; with them
+    the node takes HTTPS, and `programs` has wget.
     """
 
     kind: ClassVar[str] = "initramfs-tree"
@@ -58,6 +59,7 @@ class InitramfsTree(Step):
     userland: tuple[Deb, ...]
     programs: tuple[str, ...]
     trust: Trust | None = None
+    authorities: str = ""
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Raises UserError for a program or library that is in none of the packages."""
@@ -78,6 +80,8 @@ class InitramfsTree(Step):
         if self.trust:
             _write(output / _TRUST / "keys", "".join(f"{key}\n" for key in self.trust.keys))
             _write(output / _TRUST / "since", f"{self.trust.since}\n")
+        if self.authorities:
+            _write(output / _TRUST / "ca.pem", self.authorities)
         applets = (output / _APPLETS).read_text().split()
         link_applets(output, applets, (output / "usr/bin/busybox").read_bytes())
 

@@ -31,6 +31,15 @@ def test_a_direct_start_hands_kernel_initrd_and_arguments_to_qemu() -> None:
     assert _values(words, "-device") == ["virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01,romfile="]
 
 
+def test_a_card_may_be_on_a_wire_of_its_own() -> None:
+    words = argv(_guest(nics=(Nic("52:54:00:00:00:01", wire=(4001, 4002)),)))
+    assert _values(words, "-netdev") == ["socket,id=net0,udp=127.0.0.1:4001,localaddr=127.0.0.1:4002"]
+
+
+def test_a_guest_may_have_a_disk() -> None:
+    assert _values(argv(_guest(disk=Path("/d,x"))), "-drive") == ["if=virtio,format=raw,file=/d,,x"]
+
+
 def test_a_network_boot_has_tftp_and_a_card_with_its_rom_and_no_kernel() -> None:
     words = argv(_guest(NETWORK, (NIC, Nic("52:54:00:00:00:02"))))
     assert "-kernel" not in words

@@ -58,14 +58,20 @@ URLS = {
     "http://other/x?y=1&z": "http://other/x?y=1&z",
 }
 STATIC = {
-    "10.0.0.5::10.0.0.1:255.255.255.0:node:eth1:off:10.0.0.2:10.0.0.3": "10.0.0.5/24|10.0.0.1|eth1|10.0.0.2 10.0.0.3",
-    "10.1.2.3:10.0.0.9:10.1.0.1:255.255.128.0": "10.1.2.3/17|10.1.0.1||",
-    "10.0.0.5/22::10.0.0.1": "10.0.0.5/22|10.0.0.1||",
-    "10.0.0.5/22": "10.0.0.5/22|||",
-    ":::::eth1:dhcp": "||eth1|",
-    "dhcp": "|||",
-    "on": "|||",
-    "": "|||",
+    "10.0.0.5::10.0.0.1:255.255.255.0::eth1::10.0.0.2:10.0.0.3": "10.0.0.5/24|10.0.0.1|eth1|10.0.0.2 10.0.0.3|static",
+    "10.1.2.3:10.0.0.9:10.1.0.1:255.255.128.0": "10.1.2.3/17|10.1.0.1|||static",
+    "10.0.0.5/22::10.0.0.1": "10.0.0.5/22|10.0.0.1|||static",
+    "10.0.0.5/22": "10.0.0.5/22||||static",
+    "[2001:db8::5]/56::[2001:db8::1]:::eth1:off:[2001:db8::53]": "2001:db8::5/56|2001:db8::1|eth1|2001:db8::53|static",
+    "[2001:db8::5]": "2001:db8::5/64||||static",
+    ":::::eth1:dhcp": "||eth1||dhcp",
+    ":::::eth1:auto6:[2001:db8::53]": "||eth1|2001:db8::53|auto6",
+    "dhcp": "||||dhcp",
+    "dhcp6": "||||dhcp6",
+    "auto6": "||||auto6",
+    "on": "||||any",
+    "": "||||any",
+    "]][;$(reboot)": "||||any",
 }
 
 
@@ -88,6 +94,11 @@ def test_artifact_is_named_by_path_or_url(tmp_path: Path, name: str) -> None:
     assert run_shell(script, tmp_path).stdout == URLS[name]
 
 
+def test_server_may_be_an_address_of_ipv6(tmp_path: Path) -> None:
+    script = 'API_CB="[2001:db8::1]:9080" SERVERS=; locate x; echo "$urls"'
+    assert run_shell(script, tmp_path).stdout == "http://[2001:db8::1]:9080/x\n"
+
+
 def test_servers_alone_are_enough(tmp_path: Path) -> None:
     assert run_shell('API_CB="" SERVERS=b; locate x; echo "$urls"', tmp_path).stdout == "http://b/x\n"
 
@@ -96,7 +107,9 @@ def test_servers_alone_are_enough(tmp_path: Path) -> None:
     ("name", "server", "said"),
     [
         ("common/x", "", "neither API_CB= nor SERVERS= says on which server"),
-        ("https://h/x", "srv", "`https://h/x` is no http://"),
+        ("ftp://h/x", "srv", "`ftp://h/x` is neither an http:// nor an https:// address"),
+        ("https://h/x", "srv", "`https://h/x`: this initrd was built without `tls: true`"),
+        ("x", "https://srv", "`https://srv/x`: this initrd was built without `tls: true`"),
     ],
 )
 def test_artifact_that_cannot_be_fetched_is_named(tmp_path: Path, name: str, server: str, said: str) -> None:
@@ -108,6 +121,6 @@ def test_artifact_that_cannot_be_fetched_is_named(tmp_path: Path, name: str, ser
 
 @pytest.mark.parametrize("value", STATIC)
 def test_ip_is_read_as_the_kernel_reads_it(tmp_path: Path, value: str) -> None:
-    script = f'parse_ip {quoted(value)}; echo "$address|$gateway|$device|$(echo $nameservers)"'
+    script = f'parse_ip {quoted(value)}; echo "$address|$gateway|$device|$(echo $nameservers)|$method"'
     result = run_shell(script, tmp_path)
     assert (result.stdout.strip(), result.stderr) == (STATIC[value], "")

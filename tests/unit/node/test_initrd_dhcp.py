@@ -11,7 +11,7 @@ from initrd_shell import PARTS, applets, run_shell
 def _lease(folder: Path, event: str = "bound", **said: str) -> Path:
     lease = folder / "lease"
     env = {"PATH": str(applets()), "LEASE": str(lease), **said}
-    subprocess.run([applets() / "sh", str(PARTS / "udhcpc.script"), event], env=env, check=True)
+    subprocess.run([applets() / "sh", str(PARTS / "lease.script"), event], env=env, check=True)
     return lease
 
 
@@ -35,6 +35,14 @@ def test_values_from_the_network_are_never_run(tmp_path: Path) -> None:
     _lease(tmp_path, ip="10.0.0.5", domain="x'; touch pwned; '$(touch pwned)`touch pwned`", dns="a\nb=1")
     assert _read(tmp_path)[3] == "x; touch pwned; $(touch pwned)`touch pwned`"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lease"]
+
+
+def test_lease_of_dhcpcd_is_kept_in_the_same_way(tmp_path: Path) -> None:
+    said = {"new_dhcp6_ia_na1_ia_addr1": "2001:db8::9", "new_dhcp6_name_servers": "2001:db8::1 2001:db8::2"}
+    _lease(tmp_path, "", reason="BOUND6", new_dhcp6_domain_search="example.org", **said)
+    assert _read(tmp_path) == ["2001:db8::9/128", "", "2001:db8::1 2001:db8::2", "example.org", ""]
+    (tmp_path / "lease").unlink()
+    assert not _lease(tmp_path, "", reason="PREINIT").exists()
 
 
 def test_other_events_change_nothing(tmp_path: Path) -> None:

@@ -53,6 +53,12 @@ def test_file_arrives_whole_where_the_server(tmp_path: Path, trouble: Trouble, r
     assert said.endswith(f"retries {retries}\n")
 
 
+def test_file_arrives_over_ipv6(tmp_path: Path) -> None:
+    with hostile({"/file": CONTENT}, {"/file": Trouble(times=1, sent=HALF)}, host="::1") as server:
+        status, said = _fetch(tmp_path, f"{server.url}/file")
+    assert (status, _is_whole(tmp_path)) == (0, True), said
+
+
 def test_transfer_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with hostile({"/file": CONTENT}, {"/file": Trouble(times=1, sent=HALF)}) as server:
         _fetch(tmp_path, f"{server.url}/file")

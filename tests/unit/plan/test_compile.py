@@ -23,6 +23,7 @@ from imagebuilder.steps.bootstrap import Bootstrap
 from imagebuilder.steps.clean import Clean
 from imagebuilder.steps.commands import RunCommands
 from imagebuilder.steps.files import CopyFiles
+from imagebuilder.steps.initramfs import InitramfsTree
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.overlay import PackOverlay
 from imagebuilder.steps.packages import InstallPackages
@@ -130,6 +131,16 @@ def test_overlay_may_be_a_squashfs_of_its_own_layer(tmp_path: Path) -> None:
     plan = _plan(tmp_path, {"vars/x.yml": "image: {format: squashfs}"})
     assert _below(plan, "x: pack", "upper") == ["x: provision"]
     assert plan.artifacts[-1].name == "x.overlay.squashfs"
+
+
+def test_initrd_for_https_has_its_client_and_its_authorities(tmp_path: Path) -> None:
+    tree = {"all.yml": INITRD, "vars/initrd.yml": "image: {tls: true}", "ca.pem": "-----BEGIN CERTIFICATE-----"}
+    plan = _plan(tmp_path / "tls", {**tree, "group_vars/on_imagebuild": "tls_ca: [ca.pem]"})
+    programs = _named(plan)["initrd: programs"].step
+    assert isinstance(programs, InitramfsTree)
+    assert (programs.programs, programs.authorities) == (("wget",), f"{tree['ca.pem']}\n")
+    with pytest.raises(SpecError, match="nothing says whose certificates count"):
+        _plan(tmp_path / "none", {**tree, "group_vars/on_imagebuild": ""})
 
 
 def test_kernel_and_initrd_come_from_one_package(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from image_tree import read_tree
 from imagebuilder.errors import SpecError
 from imagebuilder.plan.requests import userland_of
-from imagebuilder.plan.trust import signing_key, trusted_keys
+from imagebuilder.plan.trust import authorities, signing_key, trusted_keys
+from imagebuilder.spec.config import InitrdKeys
 from imagebuilder.spec.tree import TreeSpec
 from imagebuilder.store.signing import SecretKey
 
@@ -24,7 +25,7 @@ def _tree(root: Path, settings: str) -> TreeSpec:
 def test_without_keys_nothing_is_signed_and_nothing_checked(tmp_path: Path) -> None:
     tree = _tree(tmp_path, "kernel_package: x")
     assert (signing_key(tree), trusted_keys(tree)) == (None, ())
-    assert userland_of(tree) == ("busybox-static",)
+    assert userland_of(tree, InitrdKeys()) == ("busybox-static",)
 
 
 def test_key_that_signs_is_trusted_after_the_others_and_each_once(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_key_that_signs_is_trusted_after_the_others_and_each_once(tmp_path: Path
     tree = _tree(tmp_path, f"signing_key: keys/site.key\ntrusted_keys: {trusted}")
     assert signing_key(tree) == SITE
     assert trusted_keys(tree) == (NEXT.public.line, LAST.public.line, SITE.public.line)
-    assert "minisign" in userland_of(tree)
+    assert userland_of(tree, InitrdKeys(tls=True)) == ("busybox-static", "minisign", "wget")
 
 
 def test_roles_do_not_see_who_signs(tmp_path: Path) -> None:
@@ -54,3 +55,21 @@ def test_what_is_no_key_is_refused_at_the_settings(tmp_path: Path, settings: str
     with pytest.raises(SpecError, match="on_imagebuild") as caught:
         trusted_keys(tree)
     assert said in caught.value.message
+
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
+
+
+def test_certificates_of_authorities_are_joined(tmp_path: Path) -> None:
+    files = {"keys/a.pem": CERTIFICATE, "keys/b.pem": f"b\n{CERTIFICATE}\n\n", **FILES}
+    tree = read_tree(tmp_path, {**files, "group_vars/on_imagebuild": "tls_ca: [keys/a.pem, keys/b.pem]"})
+    assert authorities(tree) == f"{CERTIFICATE}b\n{CERTIFICATE}"
+
+
+@pytest.mark.parametrize("name", ["keys/none.pem", "keys/next.pub", "keys/private.pem"])
+def test_what_is_no_certificate_is_refused_at_the_settings(tmp_path: Path, name: str) -> None:
+    files = {"keys/private.pem": f"{CERTIFICATE}-----BEGIN PRIVATE KEY-----\n", **FILES}
+    tree = read_tree(tmp_path, {**files, "group_vars/on_imagebuild": f"tls_ca: [{name}]"})
+    with pytest.raises(SpecError, match="on_imagebuild") as caught:
+        authorities(tree)
+    assert name in caught.value.message

@@ -97,3 +97,10 @@ def test_trusted_keys_are_part_of_it(tmp_path: Path, userland: tuple[Deb, ...]) 
     step.run(PlainMachine(tmp_path), {}, output)
     assert (output / "etc/imagebuilder/keys").read_text() == "RWa\nRWb\n"
     assert (output / "etc/imagebuilder/since").read_text() == "1700000000\n"
+
+
+def test_authorities_are_part_of_it(tmp_path: Path, userland: tuple[Deb, ...]) -> None:
+    output = tmp_path / "tree"
+    output.mkdir()
+    InitramfsTree(Source.of(NODE), userland, (), authorities="PEM\n").run(PlainMachine(tmp_path), {}, output)
+    assert (output / "etc/imagebuilder/ca.pem").read_text() == "PEM\n"

@@ -1,10 +1,16 @@
 # shellcheck shell=dash disable=SC2034,SC2154
-# Files from the servers into RAM, over HTTP with busybox wget.
+# Files from the servers into RAM, over HTTP with busybox wget, or with GNU wget, which an initrd for
+# HTTPS has in its place.
 #
 # What wget does not do is done here: it hangs for ever on a server that falls silent (and its -T
 # crashes in busybox 1.35), and where the server gives no length it takes half a file for a whole
 # one. It does follow redirects, its -c goes on where a broken transfer stopped, and begins anew
 # where a server does not care for that.
+
+readonly AUTHORITIES=/etc/imagebuilder/ca.pem # whose HTTPS servers are trusted; without it there is no HTTPS
+# Statically linked, busybox's shell runs its own wget unless the other is named by its path. That one, when
+# quiet, keeps even errors to itself; its wgetrc makes it quiet enough.
+[ -e "$AUTHORITIES" ] && wget=/usr/bin/wget quiet='' || wget=wget quiet=-q
 
 wget_log=$RUN/wget.log # headers (indented) and errors of the last transfer
 
@@ -58,13 +64,14 @@ size_of() { # FILE
 understand() { # URL
     local answer
     refusal='' retry_after=0 problem_code=NB-FETCH
-    answer=$(grep -v '^ ' "$wget_log" | tail -n 1)
-    answer=${answer#wget: }
+    # The words of GNU wget (DATE TIME ERROR 404: Not Found.) become those of busybox.
+    answer=$(grep -v '^ ' "$wget_log" | sed -n '$ { s/^wget: //; s/^[-0-9]* [:0-9]* ERROR \(.*\): /server: HTTP\/1.1 \1 /; p; }')
     case $answer in
     *' HTTP/'*' 404'* | *' HTTP/'*' 410'*) refusal=yes problem_code=NB-NOT-FOUND ;;
     *' HTTP/'*' 416'*) rm -f "$file" ;; # what is here is no beginning of what is there
     *' HTTP/'*' 408'* | *' HTTP/'*' 425'* | *' HTTP/'*' 429'*) ;;
-    *' HTTP/'*' 4'* | *'too many redir'*) refusal=yes ;;
+    *' HTTP/'*' 4'* | *'too many redir'* | *'redirections exceeded'*) refusal=yes ;;
+    *certificate*) refusal=yes problem_code=NB-TLS ;;
     '')
         answer="no byte for $STALL s"
         if [ "$now" -gt "$limit" ]; then
@@ -98,15 +105,16 @@ pause_before_round() { # NUMBER
 
 # Runs wget once, and ends it when FILE stops growing or has more than LIMIT bytes.
 download() { # URL FILE LIMIT
-    local wget watcher status
+    local transfer watcher status
     (
         ulimit -f $(($3 / 512 + 1))
-        exec wget -q -S -c --header 'Accept: application/vnd.oci.image.manifest.v1+json, */*' -O "$2" "$1"
+        # shellcheck disable=SC2086 # an option or none
+        exec "$wget" $quiet -S -c --header 'Accept: application/vnd.oci.image.manifest.v1+json, */*' -O "$2" "$1"
     ) 2>"$wget_log" &
-    wget=$!
-    end_when_stalled "$wget" "$2" >/dev/null 2>&1 &
+    transfer=$!
+    end_when_stalled "$transfer" "$2" >/dev/null 2>&1 &
     watcher=$!
-    wait "$wget" 2>/dev/null
+    wait "$transfer" 2>/dev/null
     status=$?
     kill "$watcher" 2>/dev/null
     return "$status"
@@ -131,7 +139,7 @@ ask_size() { # URL...
     local url
     remote_size=0
     for url in "$@"; do
-        timeout "$STALL" wget -q -S --spider "$url" 2>"$wget_log" || continue
+        timeout "$STALL" "$wget" -q -S --spider "$url" 2>"$wget_log" || continue
         remote_size=$(awk 'tolower($1) == "content-length:" { size = $2 } END { print size + 0 }' "$wget_log")
         return
     done

@@ -1,6 +1,8 @@
 # shellcheck shell=dash disable=SC2034,SC2154
 # What the booted system gets from us: its network, the facts of this boot, and PID 1.
 
+NETWORKD=/run/systemd/network
+
 hand_over() {
     local name
     [ -e /newroot/sbin/init ] || [ -L /newroot/sbin/init ] || fail NB-ROOT "the image has no /sbin/init"
@@ -29,7 +31,7 @@ write_boot_facts() {
 # systemd-networkd takes over what we set up without taking it down: a leased address it asks for
 # again under the same client identifier, so that the lease is renewed and the address stays.
 write_network_files() {
-    local folder=/run/systemd/network server
+    local folder=$NETWORKD
     mkdir -p "$folder"
     # The card keeps its name: Linux before 6.2 cannot rename it in use, and udev, having failed
     # at that, would never hand it to networkd.
@@ -41,16 +43,37 @@ write_network_files() {
         match_boot_nic
         [ -z "$mtu" ] || printf '[Link]\nMTUBytes=%s\n\n' "$mtu"
         printf '[Network]\nKeepConfiguration=yes\nLLDP=yes\nEmitLLDP=yes\n'
-        [ -z "$domain" ] || printf 'Domains=%s\n' "$domain"
-        for server in $nameservers; do printf 'DNS=%s\n' "$server"; done
-        if [ -e "$LEASE" ]; then
-            printf 'DHCP=ipv4\n\n[DHCPv4]\nClientIdentifier=mac\n'
+        if [ "$VLAN" ]; then
+            printf 'VLAN=%s\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n' "$interface"
         else
-            printf 'Address=%s\n' "$address"
-            [ -z "$gateway" ] || printf 'Gateway=%s\n' "$gateway"
+            networkd_address
         fi
     } >"$folder/10-imagebuilder-boot.network"
+    [ -z "$VLAN" ] || write_vlan_files "$folder"
     cp /usr/lib/imagebuilder/other.network "$folder/90-imagebuilder-other.network"
+}
+
+write_vlan_files() { # FOLDER
+    printf '[NetDev]\nName=%s\nKind=vlan\n\n[VLAN]\nId=%s\n' "$interface" "$VLAN" >"$1/10-imagebuilder-vlan.netdev"
+    {
+        printf '[Match]\nName=%s\n\n[Network]\nKeepConfiguration=yes\n' "$interface"
+        networkd_address
+    } >"$1/10-imagebuilder-vlan.network"
+}
+
+# The rest of a section [Network], and what comes behind it.
+networkd_address() {
+    local server
+    [ -z "$domain" ] || printf 'Domains=%s\n' "$domain"
+    for server in $nameservers; do printf 'DNS=%s\n' "$server"; done
+    case $method in
+    dhcp) printf 'DHCP=ipv4\n\n[DHCPv4]\nClientIdentifier=mac\n' ;;
+    static)
+        printf 'Address=%s\n' "$address"
+        [ -z "$gateway" ] || printf 'Gateway=%s\n' "$gateway"
+        ;;
+    *) printf 'IPv6AcceptRA=yes\n' ;; # which asks a DHCPv6 server where the router says so
+    esac
 }
 
 match_boot_nic() {

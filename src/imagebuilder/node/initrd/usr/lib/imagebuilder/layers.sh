@@ -1,12 +1,10 @@
 # shellcheck shell=dash disable=SC2034,SC2154
-# The layers of the image: measured and stacked.
+# The layers of the image, stacked.
 #
 # Layer 0 is the base, 1 and up are the overlays. The file of layer N is /layers/N.file, what it holds
 # is in /layers/N. Each overlay is unpacked on its own and the kernel stacks them: only so do
 # whiteouts, and a folder in the place of a file, mean for the overlays below what they mean for the base.
 
-readonly RESERVE=96 # MB of RAM for the booted system's processes
-readonly UNPACKED=4 # an overlay takes about so many times its compressed size
 readonly SIDECAR=.on-imagebuilder # what an overlay brings for us, beside the image's own files
 
 # The layers' numbers from FIRST to the last.
@@ -14,33 +12,8 @@ layers_from() { # FIRST
     seq "$1" $((layer_count - 1))
 }
 
-megabytes() { # BYTES
-    echo $((($1 + 999999) / 1000000))
-}
-
-check_memory() {
-    local key kilobytes total=0 available=0 number overlays=0 needed text
-    while read -r key kilobytes _; do
-        case $key in
-        MemTotal:) total=$kilobytes ;;
-        MemAvailable:) available=$kilobytes ;;
-        esac
-    done </proc/meminfo
-    # What lies in /layers must also fit the size that /init gave it.
-    [ "$available" -le $((total * 3 / 4)) ] || available=$((total * 3 / 4))
-    for number in $(layers_from 1); do
-        eval "overlays=\$((overlays + size_$number * (UNPACKED + 1)))" # its file is there meanwhile
-    done
-    needed=$((RESERVE + $(megabytes "$size_0") + $(megabytes "$overlays")))
-    available=$(megabytes $((available * 1024)))
-    text="needs $needed MB of RAM (base $(megabytes "$size_0"), overlays $(megabytes "$overlays"), system $RESERVE)"
-    text="$text; $available of $(megabytes $((total * 1024))) MB can be had"
-    [ "$needed" -le "$available" ] || fail NB-MEMORY "the image $text"
-    phase memory "$text"
-}
-
 stack_layers() {
-    local number lower=/layers/modules:/layers/0
+    local number files lower=/layers/modules:/layers/0
     mount_squashfs 0
     for number in $(layers_from 1); do
         open_overlay "$number"
@@ -49,8 +22,10 @@ stack_layers() {
         mount_attributes "$number"
         lower=/layers/$number.attributes:$lower
     done
-    mkdir /layers/upper /layers/work
-    mount -t overlay -o "lowerdir=$lower,upperdir=/layers/upper,workdir=/layers/work" overlay /newroot ||
+    place_files
+    mkdir "$files/upper" "$files/work"
+    # A device node in a layer opens nothing: /dev is the kernel's own.
+    mount -t overlay -o "nodev,lowerdir=$lower,upperdir=$files/upper,workdir=$files/work" overlay /newroot ||
         fail NB-MOUNT "the layers cannot be stacked: $lower"
     rm -rf "/newroot/$SIDECAR"
 }

@@ -163,7 +163,7 @@ fetch_layer() { # NUMBER
     done
 }
 
-# A layer that came with the initrd, or that an earlier try to boot left here.
+# A layer that came with the initrd, that an earlier try to boot left here, or that the cache has.
 use_stored() { # SHA256 FILE
     local file
     for file in "$2" "$STORED/$1"; do
@@ -173,7 +173,7 @@ use_stored() { # SHA256 FILE
         fi
     done
     rm -f "$2"
-    return 1
+    take_cached "$1" "$2"
 }
 
 check_digest() { # NAME FILE SHA256

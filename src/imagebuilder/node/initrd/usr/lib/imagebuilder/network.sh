@@ -1,7 +1,8 @@
 # shellcheck shell=dash disable=SC1090,SC2034,SC2154
-# From network cards to an address: sets nic, address (ADDRESS/PREFIX), gateway, nameservers, domain, mtu.
+# From network cards to an address: sets nic, interface (the card, or its VLAN), address (ADDRESS/PREFIX),
+# gateway, nameservers, domain, mtu, and method: how it came by its address.
 
-export LEASE=$RUN/lease   # udhcpc.script writes it
+export LEASE=$RUN/lease   # lease.script writes it
 NIC_WAIT=15    # seconds for a driver to show its card
 LINK_WAIT=40   # seconds for a cable to be heard: 10GBASE-T takes ten, some switches thirty
 DHCP_PAUSE=3   # seconds for an answer, asked three times a round
@@ -14,21 +15,33 @@ start_network() {
     parse_ip "$ip_argument"
     candidates=$(wait_for "$NIC_WAIT" candidate_nics) ||
         fail NB-NIC "no network card${BOOTIF_MAC:+ has the address $BOOTIF_MAC}; there are: $(describe_nics)"
-    for nic in $candidates; do ip link set "$nic" up; done
+    for nic in $candidates; do raise_nic; done
     # shellcheck disable=SC2086 # one word a card
     wait_for "$LINK_WAIT" with_link $candidates >/dev/null || fail NB-LINK "no cable is heard: $(describe_nics)"
     # shellcheck disable=SC2086
-    if [ "$address" ]; then
-        nic=$(with_link $candidates)
-        nic=${nic%% *}
-    else
-        find_lease $candidates || fail NB-DHCP "no DHCP server answers: $(describe_nics)"
-    fi
+    find_address $candidates || fail NB-DHCP "$nobody answers: $(describe_nics)"
     configure_nic
     # The booted system gives the other cards names of its own, which needs them down.
     for other in $candidates; do
         [ "$other" = "$nic" ] || ip link set "$other" down
     done
+}
+
+# Brings nic up, and its VLAN; sets interface.
+raise_nic() {
+    # Some cards lose their link for a moment when this changes, so it comes first. What a card refuses
+    # matters if it is the one that is used.
+    [ -z "$MTU" ] || ip link set "$nic" mtu "$MTU" 2>/dev/null
+    ip link set "$nic" up
+    name_interface
+    [ "$VLAN" ] || return 0
+    [ -e "/sys/class/net/$interface" ] || ip link add link "$nic" name "$interface" type vlan id "$VLAN" ||
+        fail NB-ADDRESS "$nic does not take \`nb.vlan=$VLAN\`"
+    ip link set "$interface" up
+}
+
+name_interface() {
+    interface=$nic${VLAN:+.$VLAN}
 }
 
 # The names of the real network cards.
@@ -89,35 +102,60 @@ wait_for() { # SECONDS COMMAND...
     return 1
 }
 
-# Asks DHCP on each card with a link in turn; sets nic and what the lease says.
-find_lease() { # NIC...
+# Asks on each card with a link in turn; sets nic, interface, method and what the answer says, or nobody: who
+# did not answer.
+find_address() { # NIC...
     local round=1
     while [ "$round" -le "$DHCP_ROUNDS" ]; do
         for nic in $(with_link "$@"); do
-            udhcpc -i "$nic" -n -q -f -t 3 -T "$DHCP_PAUSE" -O mtu -s /usr/lib/imagebuilder/udhcpc.script >/dev/null 2>&1
-            if [ -e "$LEASE" ]; then
-                . "$LEASE"
-                return
-            fi
+            name_interface
+            case $method in
+            static) return ;;
+            any) ask_dhcp || { is_served_by_ipv6 && use_router 1; } ;;
+            dhcp) ask_dhcp ;;
+            auto6) use_router "$((3 * DHCP_PAUSE))" ;;
+            dhcp6) ask_dhcp6 ;;
+            esac && return
         done
         round=$((round + 1))
     done
     return 1
 }
 
+ask_dhcp() {
+    nobody='no DHCP server'
+    udhcpc -i "$interface" -n -q -f -t 3 -T "$DHCP_PAUSE" -O mtu -s /usr/lib/imagebuilder/lease.script >/dev/null 2>&1
+    [ -e "$LEASE" ] || return 1
+    . "$LEASE"
+    method=dhcp
+}
+
 configure_nic() {
     local server
     BOOTIF_MAC=$(cat "/sys/class/net/$nic/address")
-    [ -z "$mtu" ] || ip link set "$nic" mtu "$mtu"
-    ip addr add "$address" broadcast + dev "$nic" || fail NB-ADDRESS "\`$address\` is no address for $nic"
-    # A gateway outside of the own network (clouds have that) must be made reachable first.
-    if [ "$gateway" ] && ! ip route add default via "$gateway" dev "$nic" 2>/dev/null; then
-        ip route add "$gateway" dev "$nic"
-        ip route add default via "$gateway" dev "$nic" || fail NB-ADDRESS "\`$gateway\` is no gateway for $address"
-    fi
+    [ -z "$MTU" ] || ip link set "$nic" mtu "$MTU" || fail NB-ADDRESS "$nic does not take \`nb.mtu=$MTU\`"
+    # What the site says about its VLAN is not what the card has to carry for others.
+    [ -z "$mtu" ] || [ "$MTU" ] || ip link set "$interface" mtu "$mtu"
+    mtu=${MTU:-$mtu}
+    # The kernel itself sets what a router says.
+    [ "$method" = auto6 ] || set_address
     : >/etc/resolv.conf
     [ -z "$domain" ] || echo "search $domain" >>/etc/resolv.conf
     for server in $nameservers; do echo "nameserver $server" >>/etc/resolv.conf; done
+}
+
+set_address() {
+    local family=-4 broadcast='broadcast +'
+    case $address in *:*) family=-6 broadcast='' ;; esac
+    # shellcheck disable=SC2086 # two words or none
+    ip "$family" addr add "$address" $broadcast dev "$interface" ||
+        fail NB-ADDRESS "\`$address\` is no address for $interface"
+    # A gateway outside of the own network (clouds have that) must be made reachable first.
+    if [ "$gateway" ] && ! ip "$family" route add default via "$gateway" dev "$interface" 2>/dev/null; then
+        ip "$family" route add "$gateway" dev "$interface"
+        ip "$family" route add default via "$gateway" dev "$interface" ||
+            fail NB-ADDRESS "\`$gateway\` is no gateway for $address"
+    fi
 }
 
 # Everything in the kernel log, from its first line on, to the server that SYSLOGSERVER= names.

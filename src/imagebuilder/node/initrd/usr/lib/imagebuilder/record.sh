@@ -50,5 +50,5 @@ deliver_log() {
 }
 
 post() { # FILE TYPE SECONDS
-    timeout -s KILL "$3" wget -q -O /dev/null --header "Content-Type: $2" --post-file "$1" "$REPORT"
+    timeout -s KILL "$3" "$wget" -q -O /dev/null --header "Content-Type: $2" --post-file "$1" "$REPORT"
 }

@@ -55,6 +55,7 @@ fail() { # CODE SENTENCE
         setsid cttyhack sh
         pause=0
         ;;
+    ssh) serve_ssh ;;
     poweroff)
         sleep 1 # the last line is still on its way to the syslog server
         poweroff -f
@@ -67,7 +68,7 @@ fail() { # CODE SENTENCE
     reboot:*[!0-9]* | reboot:) ;;
     reboot:*) pause=${on_fail#*:} ;;
     esac
-    say "the node restarts in $pause s; nb.onfail=retry, shell or poweroff does that instead"
+    say "the node restarts in $pause s; nb.onfail=retry, shell, ssh or poweroff does that instead"
     sleep "$pause"
     reboot -f
     sleep 60 # what called us must not go on meanwhile

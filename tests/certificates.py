@@ -1,0 +1,27 @@
+"""A certificate authority of a test's own, and a server that it vouches for."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from pathlib import Path
+
+
+def make_certificates(folder: Path, name: str = "IP:127.0.0.1") -> Path:
+    """An authority, `ca.pem`, and the key and certificate of a server called `name`, `server.pem`; returns `folder`."""
+    folder.mkdir()
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    ca = [*key, "-x509", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"]
+    server = [*key, "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=server", "-out", "server.crt"]
+    names = ["-addext", f"subjectAltName={name}", "-addext", "basicConstraints=CA:FALSE", "-keyout", "server.key"]
+    for argv in (ca, [*server, *names]):
+        subprocess.run(["openssl", "req", *argv], cwd=folder, check=True, capture_output=True)
+    (folder / "server.pem").write_text((folder / "server.key").read_text() + (folder / "server.crt").read_text())
+    return folder
+
+
+def server_context(folder: Path) -> ssl.SSLContext:
+    """For a server that shows the certificate of `folder`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    return context
