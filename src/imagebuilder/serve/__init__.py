@@ -1,0 +1,13 @@
+"""`imagebuilder serve`: the boot server. Reads the store, never builds.
+
+catalog.py    what is in the store, by name, digest, file name; follows index.json
+ranges.py     which part of a file a Range header wants
+content.py    a file as an answer: sendfile, Range, ETag, for ever or to be asked again
+registry.py   /v2/: the store as a read-only OCI registry
+files.py      /blobs/, the paths of 2015, iPXE's programs
+identity.py   who asks: addresses and numbers as boot loaders write them
+scripts.py    what a boot loader is told: iPXE, GRUB
+bootscripts.py    where it asks
+app.py        all routes, and what becomes of errors
+server.py     sockets, limits, a graceful stop
+"""

@@ -1,0 +1,71 @@
+"""The boot server as one application: its routes, and what becomes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from imagebuilder.errors import ImagebuilderError
+from imagebuilder.serve.bootscripts import BootScripts
+from imagebuilder.serve.catalog import Shelf
+from imagebuilder.serve.files import Files
+from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.registry import Registry
+from imagebuilder.serve.scripts import Start, start_of
+from imagebuilder.store.layout import Layout
+
+BODY_BYTES = 10_000_000
+"""The largest body that is taken, as in 2015."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is served: the store, the image (`IMAGE:TAG`) and kernel arguments of every node.
+
+    `builds` is an artifact folder to take the names of 2015 from, `ipxe` the folder of iPXE's programs, `address`
+    how nodes reach us (HOST:PORT; "" for the name by which they asked).
+    """
+
+    layout: Layout
+    image: str = ""
+    arguments: str = ""
+    builds: Path | None = None
+    ipxe: Path = Path("/usr/lib/ipxe")
+    address: str = ""
+
+
+def application(settings: Settings, tell: Tell) -> web.Application:
+    """All of it; `tell` gets a sentence for whatever the operator should know."""
+    shelf = Shelf(settings.layout, tell)
+
+    def choose(_: Identity) -> Start:
+        if not settings.image:
+            raise ImagebuilderError(
+                "this server was given no image for nodes", hint="`imagebuilder serve --image NAME`"
+            )
+        return start_of(shelf.catalog, settings.image, settings.arguments)
+
+    app = web.Application(middlewares=[_errors(tell)], client_max_size=BODY_BYTES)
+    app.add_routes(BootScripts(choose, settings.address, tell).routes())
+    app.add_routes(Registry(shelf).routes())
+    app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
+    return app
+
+
+def _errors(tell: Tell) -> Middleware:
+    @web.middleware
+    async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What failed on our side is the operator's to know, and worth asking again for a node."""
+        try:
+            return await handler(request)
+        except ImagebuilderError as error:
+            tell(f"{request.method} {request.rel_url}: {error.message}")
+            raise web.HTTPServiceUnavailable(text=f"{error.message}\n") from None
+
+    return errors
