@@ -23,6 +23,7 @@ first. Tell your DHCP server to send nodes here, with PORT as below:
 examples:
   imagebuilder serve --image discovery             every node boots discovery:latest, from the next build on the next
   imagebuilder serve --image discovery:stable --append 'console=ttyS0,115200n8 nb.onfail=retry'
+  imagebuilder serve --nodes nodes.yml             each machine its own: `imagebuilder node --help` says how
   imagebuilder serve --builds builds               also the names of 2015 (BASEFS=/common/...) from a folder
   curl http://localhost:8080/boot.ipxe?mac=52:54:00:12:34:56     what a node is told
 
@@ -42,8 +43,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--image", default="", metavar="NAME", help="what nodes boot: IMAGE[:TAG] or IMAGE@sha256:HEX")
-    parser.add_argument("--append", default="", metavar="ARGUMENTS", help="more kernel arguments for every node")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--nodes", type=Path, metavar="FILE", help="which machine gets what; read again when it changes")
+    what.add_argument("--image", default="", metavar="NAME", help="what all boot: IMAGE[:TAG] or IMAGE@sha256:HEX")
+    parser.add_argument("--append", default="", metavar="ARGUMENTS", help="more kernel arguments, with --image")
     parser.add_argument(
         "--bind", action="append", metavar="ADDRESS", help="listen at this address; may come again (default: 0.0.0.0)"
     )
@@ -77,6 +80,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     from imagebuilder.errors import UserError
     from imagebuilder.serve.app import Settings
     from imagebuilder.serve.identity import normal_server
+    from imagebuilder.serve.nodes import for_all
     from imagebuilder.serve.scripts import checked_arguments, checked_image
 
     if arguments.builds and not arguments.builds.is_dir():
@@ -85,10 +89,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         address = normal_server(arguments.address) if arguments.address else ""
     except ValueError as error:
         raise UserError(f"--address: {error}", hint="it is like `10.0.0.1:8080`") from None
+    if arguments.append and not arguments.image:
+        raise UserError("`--append` goes with `--image`", hint="nodes.yml has `arguments:` for each profile and node")
+    image = checked_image(arguments.image) if arguments.image else ""
     return Settings(
         layout=cache_at(arguments).layout,
-        image=checked_image(arguments.image) if arguments.image else "",
-        arguments=checked_arguments(arguments.append),
+        nodes=arguments.nodes or for_all(image, checked_arguments(arguments.append)),
         builds=arguments.builds and arguments.builds.resolve(),
         ipxe=arguments.ipxe,
         address=address,

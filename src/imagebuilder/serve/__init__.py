@@ -6,6 +6,7 @@ content.py    a file as an answer: sendfile, Range, ETag, for ever or to be aske
 registry.py   /v2/: the store as a read-only OCI registry
 files.py      /blobs/, the paths of 2015, iPXE's programs
 identity.py   who asks: addresses and numbers as boot loaders write them
+nodes.py      nodes.yml: which machine gets what; roster.py follows it, assign.py changes it
 scripts.py    what a boot loader is told: iPXE, GRUB
 bootscripts.py    where it asks
 app.py        all routes, and what becomes of errors

@@ -14,8 +14,10 @@ from imagebuilder.serve.bootscripts import BootScripts
 from imagebuilder.serve.catalog import Shelf
 from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.nodes import Nodes, start_for
 from imagebuilder.serve.registry import Registry
-from imagebuilder.serve.scripts import Start, start_of
+from imagebuilder.serve.roster import Roster
+from imagebuilder.serve.scripts import Start
 from imagebuilder.store.layout import Layout
 
 BODY_BYTES = 10_000_000
@@ -26,30 +28,27 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is served: the store, the image (`IMAGE:TAG`) and kernel arguments of every node.
+    """What is served: the store, and what nodes get of it: a nodes.yml, or what it would say.
 
     `builds` is an artifact folder to take the names of 2015 from, `ipxe` the folder of iPXE's programs, `address`
     how nodes reach us (HOST:PORT; "" for the name by which they asked).
     """
 
     layout: Layout
-    image: str = ""
-    arguments: str = ""
+    nodes: Path | Nodes
     builds: Path | None = None
     ipxe: Path = Path("/usr/lib/ipxe")
     address: str = ""
 
 
 def application(settings: Settings, tell: Tell) -> web.Application:
-    """All of it; `tell` gets a sentence for whatever the operator should know."""
+    """All of it; `tell` gets a sentence for whatever the operator should know. Raises SpecError."""
     shelf = Shelf(settings.layout, tell)
 
-    def choose(_: Identity) -> Start:
-        if not settings.image:
-            raise ImagebuilderError(
-                "this server was given no image for nodes", hint="`imagebuilder serve --image NAME`"
-            )
-        return start_of(shelf.catalog, settings.image, settings.arguments)
+    roster = Roster(settings.nodes, tell)
+
+    def choose(identity: Identity) -> Start:
+        return start_for(shelf.catalog, roster.nodes, identity)
 
     app = web.Application(middlewares=[_errors(tell)], client_max_size=BODY_BYTES)
     app.add_routes(BootScripts(choose, settings.address, tell).routes())

@@ -42,6 +42,14 @@ class Catalog:
         """All images, without tags, sorted."""
         return sorted({name.partition(":")[0] for name in self.names})
 
+    def manifest(self, name: str) -> Blob | None:
+        """What `IMAGE:TAG` or `IMAGE@sha256:HEX` stands for, None if it is not in the store."""
+        image, at, digest = name.partition("@")
+        if not at:
+            return self.names.get(name)
+        sha256 = digest.removeprefix("sha256:")
+        return Blob(sha256, 0) if sha256 in self.images and self.tags(image) else None
+
     def signature(self, sha256: str, image: str | None = None) -> Blob | None:
         """The last signature that was attached to a manifest, under the name of an image if one is given."""
         return _signature(self.referrers.get(sha256, ()), image)

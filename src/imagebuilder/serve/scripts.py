@@ -64,11 +64,7 @@ def checked_arguments(given: str) -> str:
 
 def start_of(catalog: Catalog, name: str, arguments: str) -> Start:
     """What `name` (`IMAGE:TAG` or `IMAGE@sha256:HEX`) stands for. Raises UserError when the store does not have it."""
-    image, at, digest = name.partition("@")
-    manifest = catalog.names.get(name)
-    if at:
-        sha256 = digest.removeprefix("sha256:")
-        manifest = Blob(sha256, 0) if sha256 in catalog.images and catalog.tags(image) else None
+    manifest = catalog.manifest(name)
     if manifest is None:
         known = ", ".join(f"`{known}`" for known in sorted(catalog.names)) or "nothing yet"
         raise UserError(f"the store has no `{name}`", hint=f"it has {known}")
