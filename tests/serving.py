@@ -23,7 +23,7 @@ from imagebuilder.serve.app import Settings, application
 from imagebuilder.serve.nodes import Nodes
 from imagebuilder.serve.server import Limits, Listen, run
 from imagebuilder.store.layout import Layout
-app = application(Settings(Layout(Path(sys.argv[1])), Nodes()), print)
+app = application(Settings(Layout(Path(sys.argv[1])), Nodes(), sys.argv[1] + '.sqlite'), print)
 say = lambda urls: print("serving at", *urls, file=sys.stderr, flush=True)
 run(app, Listen(("127.0.0.1",), 0, Limits(head_seconds=1, stall_seconds=2, stop_seconds=1)), say)
 """

@@ -11,6 +11,9 @@ import pytest
 from imagebuilder.boot.artifacts import Selection, select
 from imagebuilder.boot.console import Console, Failed, Said
 from imagebuilder.host.qemu import HOST_ADDRESS, Guest, NetworkBoot, Nic, running
+from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.listing import history_of
+from imagebuilder.serve.state.database import Database
 from imagebuilder.store.layout import Layout
 from serving import BootServer, boot_server
 from stores import add_artifacts
@@ -49,10 +52,16 @@ def boot_until(phase: str, guest: Guest) -> list[Said]:
     raise AssertionError(f"no phase {phase} in {SECONDS} s:\n{console.tail}")
 
 
-def test_node_boots_from_the_server(server: BootServer, tmp_path: Path) -> None:
+def test_node_boots_from_the_server_and_reports_how_far_it_came(
+    server: BootServer, layout: Layout, tmp_path: Path
+) -> None:
     script = f"http://{HOST_ADDRESS}:{server.port}/boot.ipxe"
     guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC),), tmp_path / "console.log", memory_mb=512)
     said = boot_until("switch", guest)
     manifest = server.get("/v2/discovery/manifests/stable").headers["Docker-Content-Digest"]
     assert f"{manifest} with 2 layers" in [event.detail for event in said if event.name == "manifest"]
     assert f"{MAC} (127.0.0.1): discovery:stable {manifest}" == server.line(MAC)
+    history = history_of(Identity(mac=MAC), Database(str(layout.root.parent / "cache/serve/state.sqlite")))
+    assert [event.phase for event in history.events][:3] == ["kernel", "modules", "network"]
+    assert history.events[-1].phase == history.boots[0].phase == "switch"
+    assert history.boots[0].choice.manifest == manifest

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.places import add_place_arguments, cache_at
+from imagebuilder.cli.places import (
+    add_cache_argument,
+    add_place_arguments,
+    add_state_argument,
+    cache_at,
+    state_of,
+)
 from imagebuilder.cli.table import print_table
+from imagebuilder.console import size_text
 
 if TYPE_CHECKING:
     from imagebuilder.serve.identity import Identity
+    from imagebuilder.serve.listing import History
     from imagebuilder.serve.nodes import Nodes
+    from imagebuilder.serve.state.boots import Event
+    from imagebuilder.serve.state.database import Database
 
 _EPILOG = """\
 nodes.yml says which machine boots what; `imagebuilder serve --nodes nodes.yml` follows it:
@@ -48,7 +60,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add(actions, "ls", "list the entries of nodes.yml, in their order", _ls)
+    listing = _add(actions, "ls", "list machines: those that have asked, then the other entries of nodes.yml", _ls)
     show = _add(actions, "show", "what one machine boots, and which line says so", _show)
     assign = _add(actions, "assign", "give a machine another profile", _assign)
     script = _add(actions, "boot-script", "print what a machine's boot loader is told", _boot_script)
@@ -64,6 +76,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     script.add_argument("--grub", action="store_true", help="for GRUB instead of iPXE")
     for action in (show, script):
         add_place_arguments(action)
+    add_cache_argument(listing)
+    for action in (listing, show):
+        add_state_argument(action)
 
 
 def _add(
@@ -83,33 +98,21 @@ def _add(
 
 
 def _ls(arguments: argparse.Namespace) -> int:
+    from imagebuilder.serve.listing import list_machines
     from imagebuilder.serve.nodes import read_nodes
 
-    nodes = read_nodes(arguments.nodes)
+    machines = list_machines(read_nodes(arguments.nodes), _database(arguments))
     if arguments.json:
-        entries = [
-            {"wants": dict(e.wants), "name": e.name, "profile": e.profile, "image": nodes.profiles[e.profile].image}
-            for e in nodes.entries
-        ]
-        print(json.dumps({"nodes": entries, "default": nodes.default}))
+        print(json.dumps({"nodes": [dataclasses.asdict(machine) for machine in machines]}))
         return 0
-    rows = [
-        (
-            " ".join(f"{key}={value}" for key, value in e.wants.items()),
-            e.name or "",
-            e.profile,
-            nodes.profiles[e.profile].image,
-        )
-        for e in nodes.entries
-    ]
-    if nodes.default:
-        rows.append(("all others", "", nodes.default, nodes.profiles[nodes.default].image))
-    print_table([("MACHINE", "NAME", "PROFILE", "IMAGE"), *rows])
+    rows = [(m.machine, m.name, m.profile, m.image, m.state, _date(m.seen)) for m in machines]
+    print_table([("MACHINE", "NAME", "PROFILE", "IMAGE", "STATE", "SEEN"), *rows])
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from imagebuilder.serve.catalog import read_catalog
+    from imagebuilder.serve.listing import history_of
     from imagebuilder.serve.nodes import read_nodes
 
     nodes = read_nodes(arguments.nodes)
@@ -126,11 +129,35 @@ def _show(arguments: argparse.Namespace) -> int:
         }
     else:
         value["profile"] = None
+    history = history_of(identity, _database(arguments))
     if arguments.json:
-        print(json.dumps(value))
+        print(json.dumps({**value, **dataclasses.asdict(history)}))
     else:
         print_table([(name, "none" if text is None else text) for name, text in value.items()])
+        _print_history(history)
     return 0
+
+
+def _print_history(history: History) -> None:
+    from imagebuilder.serve.listing import state_of_boot
+
+    if history.boots:
+        rows = [
+            (str(b.number), _date(b.started), b.choice.image, b.choice.manifest[7:19], state_of_boot(b))
+            for b in history.boots
+        ]
+        print()
+        print_table([("BOOT", "AT", "IMAGE", "MANIFEST", "STATE"), *rows])
+    if history.events:
+        print(f"\nboot {history.boots[0].number}:")
+        print_table([("SECONDS", "PHASE", "BYTES", ""), *map(_event_row, history.events)])
+    if history.boots and history.boots[0].log:
+        print(f"\nthe end of its log:\n{history.boots[0].log.rstrip()}")
+
+
+def _event_row(event: Event) -> tuple[str, str, str, str]:
+    size = size_text(event.bytes) if event.bytes else ""
+    return f"{event.ms / 1000:.1f}", event.phase, size, " ".join(filter(None, (event.code, event.detail)))
 
 
 def _assign(arguments: argparse.Namespace) -> int:
@@ -164,6 +191,21 @@ def _boot_script(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _date(seconds: int) -> str:
+    """A time in the local zone; "" for none."""
+    return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%Y-%m-%d %H:%M:%S}" if seconds else ""
+
+
+def _database(arguments: argparse.Namespace) -> Database | None:
+    """What the server remembers; None when there has been none."""
+    where = state_of(arguments)
+    if "://" not in where and not Path(where).exists():
+        return None
+    from imagebuilder.serve.state.database import Database
+
+    return Database(where)
+
+
 def _identity(arguments: argparse.Namespace, nodes: Nodes) -> Identity:
     """The machine that the user means."""
     from imagebuilder.serve.identity import Identity, normal_mac, normal_uuid
@@ -172,7 +214,7 @@ def _identity(arguments: argparse.Namespace, nodes: Nodes) -> Identity:
     more = {"vendor": getattr(arguments, "vendor", ""), "model": getattr(arguments, "model", "")}
     for entry in nodes.entries:
         if entry.name == given:
-            return Identity(**{**more, **{key: text for key, text in entry.wants.items() if key not in more}})
+            return Identity(**{**more, **{key: text for key, text in entry.wants if key not in more}})
     for key, normal in (("mac", normal_mac), ("uuid", normal_uuid)):
         try:
             return Identity(**{**more, key: normal(given)})

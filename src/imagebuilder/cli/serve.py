@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.places import add_place_arguments, cache_at
+from imagebuilder.cli.places import add_place_arguments, add_state_argument, cache_at, state_of
 
 if TYPE_CHECKING:
     from imagebuilder.serve.app import Settings
@@ -25,7 +25,7 @@ examples:
   imagebuilder serve --image discovery:stable --append 'console=ttyS0,115200n8 nb.onfail=retry'
   imagebuilder serve --nodes nodes.yml             each machine its own: `imagebuilder node --help` says how
   imagebuilder serve --builds builds               also the names of 2015 (BASEFS=/common/...) from a folder
-  curl http://localhost:8080/boot.ipxe?mac=52:54:00:12:34:56     what a node is told
+  imagebuilder node ls                             who has asked, and how far they came
 
 It is also a read-only OCI registry:
   skopeo inspect --tls-verify=false docker://localhost:8080/discovery
@@ -58,6 +58,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--ipxe", type=Path, default=Path("/usr/lib/ipxe"), metavar="DIR", help="iPXE's programs (default: Debian's)"
     )
+    add_state_argument(parser)
     add_place_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -95,6 +96,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(
         layout=cache_at(arguments).layout,
         nodes=arguments.nodes or for_all(image, checked_arguments(arguments.append)),
+        state=state_of(arguments),
         builds=arguments.builds and arguments.builds.resolve(),
         ipxe=arguments.ipxe,
         address=address,

@@ -9,6 +9,8 @@ identity.py   who asks: addresses and numbers as boot loaders write them
 nodes.py      nodes.yml: which machine gets what; roster.py follows it, assign.py changes it
 scripts.py    what a boot loader is told: iPXE, GRUB
 bootscripts.py    where it asks
+reports.py    what nodes report of their boots; body.py has the bodies of requests
+state/        what is remembered of nodes; listing.py shows it
 app.py        all routes, and what becomes of errors
 server.py     sockets, limits, a graceful stop
 """

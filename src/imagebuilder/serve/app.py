@@ -16,8 +16,10 @@ from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.nodes import Nodes, start_for
 from imagebuilder.serve.registry import Registry
+from imagebuilder.serve.reports import Reports
 from imagebuilder.serve.roster import Roster
 from imagebuilder.serve.scripts import Start
+from imagebuilder.serve.state.database import Database
 from imagebuilder.store.layout import Layout
 
 BODY_BYTES = 10_000_000
@@ -30,19 +32,20 @@ Tell = Callable[[str], None]
 class Settings:
     """What is served: the store, and what nodes get of it: a nodes.yml, or what it would say.
 
-    `builds` is an artifact folder to take the names of 2015 from, `ipxe` the folder of iPXE's programs, `address`
-    how nodes reach us (HOST:PORT; "" for the name by which they asked).
+    `state` is a file or a postgresql:// URL, `builds` an artifact folder to take the names of 2015 from, `ipxe` the
+    folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked).
     """
 
     layout: Layout
     nodes: Path | Nodes
+    state: str
     builds: Path | None = None
     ipxe: Path = Path("/usr/lib/ipxe")
     address: str = ""
 
 
 def application(settings: Settings, tell: Tell) -> web.Application:
-    """All of it; `tell` gets a sentence for whatever the operator should know. Raises SpecError."""
+    """All of it; `tell` gets a sentence for whatever the operator should know. Raises UserError."""
     shelf = Shelf(settings.layout, tell)
 
     roster = Roster(settings.nodes, tell)
@@ -50,8 +53,15 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     def choose(identity: Identity) -> Start:
         return start_for(shelf.catalog, roster.nodes, identity)
 
+    database = Database(settings.state)
+
+    async def close(_: web.Application) -> None:
+        database.close()
+
     app = web.Application(middlewares=[_errors(tell)], client_max_size=BODY_BYTES)
-    app.add_routes(BootScripts(choose, settings.address, tell).routes())
+    app.on_cleanup.append(close)
+    app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
+    app.add_routes(Reports(database, tell).routes())
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

@@ -25,7 +25,7 @@ def assigned(text: str, path: Path, wants: dict[str, str], profile: str) -> str:
     if profile not in before.profiles:
         known = ", ".join(f"`{name}`" for name in before.profiles)
         raise UserError(f"{path} has no profile `{profile}`", hint=f"it has {known}")
-    old = next((entry for entry in before.entries if entry.wants == wants), None)
+    old = next((entry for entry in before.entries if dict(entry.wants) == wants), None)
     changed = _with_profile(text, old, profile) if old else _with_entry(text, wants, profile)
     try:
         after = parse_nodes(changed, path)

@@ -13,13 +13,18 @@ said by a script.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from imagebuilder.errors import ImagebuilderError
+from imagebuilder.host import clock
 from imagebuilder.serve.identity import Identity, normal_mac, normal_server
 from imagebuilder.serve.scripts import Loader, Start, asking_script, boot_script, refusing_script
+from imagebuilder.serve.state import boots, nodes
+from imagebuilder.serve.state.boots import Choice
+from imagebuilder.serve.state.database import Database
 
 _UNCACHED = {"Cache-Control": "no-store"}
 
@@ -30,6 +35,7 @@ class BootScripts:
 
     choose: Callable[[Identity], Start]
     address: str
+    database: Database
     tell: Callable[[str], None]
 
     def routes(self) -> list[web.RouteDef]:
@@ -48,7 +54,7 @@ class BootScripts:
             raise web.HTTPBadRequest(text=f"{error}\n") from None
         if identity == Identity():
             return _script(asking_script(Loader.IPXE, self._server(request)))
-        return self._own(request, Loader.IPXE, identity)
+        return await self._own(request, Loader.IPXE, identity)
 
     async def _ask_grub(self, request: web.Request) -> web.Response:
         return _script(asking_script(Loader.GRUB, self._server(request)))
@@ -59,18 +65,39 @@ class BootScripts:
         except ValueError:
             # GRUB tries its network card's address, then its IP address by and by, then grub.cfg.
             raise web.HTTPNotFound(text="GRUB is served by MAC address\n") from None
-        return self._own(request, Loader.GRUB, identity)
+        return await self._own(request, Loader.GRUB, identity)
 
-    def _own(self, request: web.Request, loader: Loader, identity: Identity) -> web.Response:
+    async def _own(self, request: web.Request, loader: Loader, identity: Identity) -> web.Response:
         server = self._server(request)
         try:
             start = self.choose(identity)
         except ImagebuilderError as error:
+            await self._remember(request, identity, None)
             self.tell(f"{identity} ({request.remote}): nothing to boot: {error.message}")
             return _script(refusing_script(loader, server, error.message))
-        if request.method == "GET":
-            self.tell(f"{identity} ({request.remote}): {start.name} {start.manifest.digest}")
+        if token := await self._remember(request, identity, start):
+            start = replace(start, arguments=f"nb.report=/report/{token} {start.arguments}")
+        self.tell(f"{identity} ({request.remote}): {start.name} {start.manifest.digest}")
         return _script(boot_script(loader, start, server, identity))
+
+    async def _remember(self, request: web.Request, identity: Identity, start: Start | None) -> str:
+        """The token of the boot that begins with this request; "" when none does."""
+        if request.method != "GET":
+            return ""
+        now = clock.now()
+
+        def remember(connection: Connection) -> str:
+            node = nodes.see(connection, identity, request.remote or "", now)
+            if start is None:
+                return ""
+            return boots.begin(connection, node.id, Choice(start.profile, start.name, start.manifest.digest), now)
+
+        try:
+            return await self.database.run(remember)
+        except ImagebuilderError as error:
+            # Nodes boot all the same; they only do not report.
+            self.tell(error.message)
+            return ""
 
     def _server(self, request: web.Request) -> str:
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,15 +101,20 @@ class Profile:
 class Entry:
     """A line of `nodes`. `wants` is what it asks of a machine, by the names of Identity's fields."""
 
-    wants: Mapping[str, str]
+    wants: tuple[tuple[str, str], ...]
     profile: str
     arguments: str
     name: str | None
     location: Location
 
+    @property
+    def text(self) -> str:
+        """What it asks, to be shown."""
+        return " ".join(f"{key}={value}" for key, value in self.wants)
+
     def fits(self, identity: Identity) -> bool:
         """Whether a machine is all that this entry says; `vendor` and `model` are patterns."""
-        for key, wanted in self.wants.items():
+        for key, wanted in self.wants:
             found: str = getattr(identity, key)
             if not (fnmatchcase(found, wanted) if key in ("vendor", "model") else found == wanted):
                 return False
@@ -150,7 +155,8 @@ def start_for(catalog: Catalog, nodes: Nodes, identity: Identity) -> Start:
     assignment = nodes.assignment(identity)
     if assignment is None:
         raise UserError(f"no profile is for {identity}", hint="`imagebuilder node assign` gives it one, `default:` all")
-    return start_of(catalog, assignment.profile.image, assignment.arguments)
+    start = start_of(catalog, assignment.profile.image, assignment.arguments)
+    return replace(start, profile=assignment.profile.name)
 
 
 def for_all(image: str, arguments: str) -> Nodes:
@@ -197,7 +203,7 @@ def _entry(document: Document, number: int, value: Any, profiles: Mapping[str, P
             "this fits every machine", location=location, hint="say `mac`, `uuid`, `serial`, `vendor` or `model`"
         )
     _known(keys.profile, profiles, document.at("nodes", number, "profile"))
-    return Entry(wants, keys.profile, keys.arguments, keys.name, location)
+    return Entry(tuple(wants.items()), keys.profile, keys.arguments, keys.name, location)
 
 
 def _known(name: str, profiles: Mapping[str, Profile], location: Location) -> None:
@@ -211,7 +217,7 @@ def _refuse_doubles(entries: tuple[Entry, ...]) -> None:
     """Of two entries for the same machines the second would never count; of two names neither says which."""
     seen: dict[object, Entry] = {}
     for entry in entries:
-        for what in (tuple(sorted(entry.wants.items())), entry.name):
+        for what in (tuple(sorted(entry.wants)), entry.name):
             if what is not None and what in seen:
                 which = f"the name `{what}`" if isinstance(what, str) else "an entry for the same machine"
                 raise SpecError(f"{which} is also in line {seen[what].location.line}", location=entry.location)

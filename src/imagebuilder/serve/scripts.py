@@ -33,13 +33,14 @@ class Loader(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An image to start: its name (`IMAGE:TAG`), its manifest, kernel and initrd, and more kernel arguments."""
+    """An image to start: its full name, its manifest, kernel and initrd, more kernel arguments; by which profile."""
 
     name: str
     manifest: Blob
     kernel: Blob
     initrd: Blob
     arguments: str = ""
+    profile: str = ""
 
 
 def checked_image(given: str) -> str:

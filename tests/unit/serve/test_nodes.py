@@ -124,7 +124,7 @@ def test_new_entry_comes_first_in_the_files_own_indentation(old: str, new: str) 
 def test_first_entry_of_all_finds_its_place(nodes: str) -> None:
     text = assigned(f"profiles: {{a: {{image: x}}}}\n{nodes}", PATH, {"serial": 'a"b'}, "a")
     (entry,) = parse_nodes(text, PATH).entries
-    assert (entry.wants, entry.profile) == ({"serial": 'a"b'}, "a")
+    assert (dict(entry.wants), entry.profile) == ({"serial": 'a"b'}, "a")
 
 
 def test_file_that_no_program_should_change_is_left_alone() -> None:
