@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from builds import PROGRAM
 from imagebuilder.boot.artifacts import Selection, select
-from imagebuilder.boot.console import Console, Failed, Said
+from imagebuilder.boot.console import Console, Failed
 from imagebuilder.host.qemu import HOST_ADDRESS, Guest, NetworkBoot, Nic, running
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.listing import history_of
@@ -39,29 +42,37 @@ def server(layout: Layout) -> Iterator[BootServer]:
         yield server
 
 
-def boot_until(phase: str, guest: Guest) -> list[Said]:
-    """What a node says on its console until it has reached a phase."""
-    console, said, end = Console(), [], time.monotonic() + SECONDS
+def boot_until_ended(command: subprocess.Popen[str], guest: Guest) -> None:
+    """Have a node up for as long as a command takes."""
+    console, end = Console(), time.monotonic() + SECONDS
     with running(guest) as node:
-        while time.monotonic() < end:
-            for event in console.feed(node.read(1) or b""):
+        while command.poll() is None:
+            assert time.monotonic() < end, console.tail
+            for event in console.feed(node.read(0.5) or b""):
                 assert not isinstance(event, Failed), f"{event}\n{console.tail}"
-                said.append(event)
-                if event.name == phase:
-                    return said
-    raise AssertionError(f"no phase {phase} in {SECONDS} s:\n{console.tail}")
 
 
-def test_node_boots_from_the_server_and_reports_how_far_it_came(
+def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
     server: BootServer, layout: Layout, tmp_path: Path
 ) -> None:
     script = f"http://{HOST_ADDRESS}:{server.port}/boot.ipxe"
     guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC),), tmp_path / "console.log", memory_mb=512)
-    said = boot_until("switch", guest)
+    server.get(f"/boot.ipxe?mac={MAC}")  # so that there is somebody to wait for
+    argv: list[str | Path] = [PROGRAM, "run", "--cache", layout.root.parent / "cache", "--node", MAC, "--"]
+    argv.append("hostname && dmidecode --version >&2")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
+        try:
+            boot_until_ended(command, guest)
+        finally:
+            command.kill()
+        stdout, stderr = command.communicate()
+    assert (command.returncode, stdout) == (0, "monorail-micro\n"), stderr
+    assert stderr.startswith("3.")
     manifest = server.get("/v2/discovery/manifests/stable").headers["Docker-Content-Digest"]
-    assert f"{manifest} with 2 layers" in [event.detail for event in said if event.name == "manifest"]
-    assert f"{MAC} (127.0.0.1): discovery:stable {manifest}" == server.line(MAC)
-    history = history_of(Identity(mac=MAC), Database(str(layout.root.parent / "cache/serve/state.sqlite")))
-    assert [event.phase for event in history.events][:3] == ["kernel", "modules", "network"]
-    assert history.events[-1].phase == history.boots[0].phase == "switch"
-    assert history.boots[0].choice.manifest == manifest
+    assert server.line("ready for tasks").startswith(MAC)
+    assert f"{MAC} (127.0.0.1): discovery:stable {manifest}" in server.said
+    with closing(Database(str(layout.root.parent / "cache/serve/state.sqlite"))) as database:
+        history = history_of(Identity(mac=MAC), database)
+    assert [event.phase for event in history.events][:4] == ["kernel", "modules", "network", "manifest"]
+    assert history.events[-1].phase == "switch"
+    assert (history.boots[0].phase, history.boots[0].choice.manifest) == ("agent", manifest)

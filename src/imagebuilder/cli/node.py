@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagebuilder.cli.nodes import add_nodes_argument, identity_of
 from imagebuilder.cli.places import (
     add_cache_argument,
     add_place_arguments,
@@ -22,9 +23,7 @@ from imagebuilder.cli.table import print_table
 from imagebuilder.console import size_text
 
 if TYPE_CHECKING:
-    from imagebuilder.serve.identity import Identity
     from imagebuilder.serve.listing import History
-    from imagebuilder.serve.nodes import Nodes
     from imagebuilder.serve.state.boots import Event
     from imagebuilder.serve.state.database import Database
 
@@ -88,9 +87,7 @@ def _add(
     run: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    parser.add_argument(
-        "--nodes", type=Path, default=Path("nodes.yml"), metavar="FILE", help="the file (default: nodes.yml)"
-    )
+    add_nodes_argument(parser)
     if name != "boot-script":
         parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -116,7 +113,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from imagebuilder.serve.nodes import read_nodes
 
     nodes = read_nodes(arguments.nodes)
-    identity = _identity(arguments, nodes)
+    identity = identity_of(arguments, nodes)
     value: dict[str, str | None] = {"node": str(identity)}
     if assignment := nodes.assignment(identity):
         manifest = read_catalog(cache_at(arguments).layout).manifest(assignment.profile.image)
@@ -168,7 +165,7 @@ def _assign(arguments: argparse.Namespace) -> int:
     path: Path = arguments.nodes
     with files.locked(path.with_name(f".{path.name}.lock")):
         text = text_of(path)
-        identity = _identity(arguments, parse_nodes(text, path))
+        identity = identity_of(arguments, parse_nodes(text, path))
         wants = {key: value for key in ("mac", "uuid", "serial") if (value := getattr(identity, key))}
         files.publish_text(assigned(text, path, wants, arguments.profile), path)
     if arguments.json:
@@ -184,7 +181,7 @@ def _boot_script(arguments: argparse.Namespace) -> int:
     from imagebuilder.serve.scripts import Loader, boot_script
 
     nodes = read_nodes(arguments.nodes)
-    identity = _identity(arguments, nodes)
+    identity = identity_of(arguments, nodes)
     start = start_for(read_catalog(cache_at(arguments).layout), nodes, identity)
     loader = Loader.GRUB if arguments.grub else Loader.IPXE
     sys.stdout.write(boot_script(loader, start, arguments.server, identity))
@@ -204,20 +201,3 @@ def _database(arguments: argparse.Namespace) -> Database | None:
     from imagebuilder.serve.state.database import Database
 
     return Database(where)
-
-
-def _identity(arguments: argparse.Namespace, nodes: Nodes) -> Identity:
-    """The machine that the user means."""
-    from imagebuilder.serve.identity import Identity, normal_mac, normal_uuid
-
-    given: str = arguments.node
-    more = {"vendor": getattr(arguments, "vendor", ""), "model": getattr(arguments, "model", "")}
-    for entry in nodes.entries:
-        if entry.name == given:
-            return Identity(**{**more, **{key: text for key, text in entry.wants if key not in more}})
-    for key, normal in (("mac", normal_mac), ("uuid", normal_uuid)):
-        try:
-            return Identity(**{**more, key: normal(given)})
-        except ValueError:
-            continue
-    return Identity(**more, serial=given)

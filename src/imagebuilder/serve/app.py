@@ -20,6 +20,7 @@ from imagebuilder.serve.reports import Reports
 from imagebuilder.serve.roster import Roster
 from imagebuilder.serve.scripts import Start
 from imagebuilder.serve.state.database import Database
+from imagebuilder.serve.tasks import Tasks
 from imagebuilder.store.layout import Layout
 
 BODY_BYTES = 10_000_000
@@ -62,6 +63,7 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app.on_cleanup.append(close)
     app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
     app.add_routes(Reports(database, tell).routes())
+    app.add_routes(Tasks(database, tell).routes())
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

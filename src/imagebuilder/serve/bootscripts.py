@@ -76,7 +76,7 @@ class BootScripts:
             self.tell(f"{identity} ({request.remote}): nothing to boot: {error.message}")
             return _script(refusing_script(loader, server, error.message))
         if token := await self._remember(request, identity, start):
-            start = replace(start, arguments=f"nb.report=/report/{token} {start.arguments}")
+            start = replace(start, arguments=f"nb.report=/report/{token} nb.token={token} {start.arguments}")
         self.tell(f"{identity} ({request.remote}): {start.name} {start.manifest.digest}")
         return _script(boot_script(loader, start, server, identity))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.nodes import Nodes
 from imagebuilder.serve.state import boots, nodes
-from imagebuilder.serve.state.boots import SCRIPT, Boot, Event
+from imagebuilder.serve.state.boots import AGENT, SCRIPT, Boot, Event
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.nodes import Node
 
@@ -86,4 +86,4 @@ def state_of_boot(boot: Boot) -> str:
     """How far a boot came, in a word or two."""
     if boot.code:
         return f"failed: {boot.code}"
-    return {SCRIPT: "got its script", LAST_PHASE: "started"}.get(boot.phase, f"booting: {boot.phase}")
+    return {SCRIPT: "got its script", LAST_PHASE: "started", AGENT: "ready"}.get(boot.phase, f"booting: {boot.phase}")

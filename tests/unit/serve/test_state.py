@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.listing import history_of, list_machines
 from imagebuilder.serve.nodes import parse_nodes
-from imagebuilder.serve.state import boots, nodes
+from imagebuilder.serve.state import boots, nodes, tasks
 from imagebuilder.serve.state.boots import KEEP, Choice, Event
 from imagebuilder.serve.state.database import Database, migrations
 from imagebuilder.serve.state.tables import METADATA
+from imagebuilder.serve.state.tasks import Order, Result
 
 NODE = Identity(mac="52:54:00:12:34:56", vendor="Dell Inc.")
 CHOICE = Choice("inventory", "discovery:stable", f"sha256:{'0' * 64}")
@@ -188,3 +190,43 @@ def test_two_programs_write_at_once(where: str, database: Database) -> None:
 def test_database_that_cannot_be_had_is_the_users_mistake(where: str) -> None:
     with pytest.raises(UserError):
         Database(where)
+
+
+def test_task_goes_its_way_once(database: Database) -> None:
+    begin(database, 1)
+    (node,) = database.do(nodes.all_nodes)
+    first, second, third = (
+        database.do(partial(tasks.queue, node_id=node.id, order=order, now=10))
+        for order in (Order("a", timeout=5), Order("b", timeout=5, retries=1), Order("c"))
+    )
+
+    def given(now: int) -> str | None:
+        task = database.do(lambda connection: tasks.next_for(connection, node.id, now))
+        return task.id if task else None
+
+    def over(now: int) -> dict[str, str]:
+        found = database.do(lambda connection: tasks.ended(connection, [first, second, third], now))
+        return {task.id: task.state for task in found}
+
+    assert given(20) == first
+    assert database.do(lambda connection: tasks.finish(connection, node.id, first, Result(0, "é", ""), 21))
+    assert not database.do(lambda connection: tasks.finish(connection, node.id, second, Result(0, "", ""), 21))
+    assert given(30) == second
+    assert over(30 + 5 + 120) == {first: "done"}
+    assert over(30 + 5 + 121) == {first: "done"}
+    assert given(200) == second
+    database.do(lambda connection: tasks.withdraw(connection, [second, third], 201))
+    assert over(200 + 5 + 121) == {first: "done", second: "lost", third: "withdrawn"}
+    assert given(400) is None
+
+
+def test_old_tasks_are_forgotten_and_new_ones_are_not(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_KEEP", 2)
+    begin(database, 1)
+    (node,) = database.do(nodes.all_nodes)
+    for number in range(5):
+        task_id = database.do(partial(tasks.queue, node_id=node.id, order=Order(str(number)), now=number))
+        if number < 4:
+            database.do(partial(tasks.withdraw, task_ids=[task_id], now=1))
+    kept = database.do(lambda connection: tasks.of_node(connection, node.id))
+    assert [task.order.command for task in kept] == ["4", "3", "2"]

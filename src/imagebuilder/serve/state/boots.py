@@ -13,6 +13,8 @@ from imagebuilder.serve.state.tables import BOOTS, EVENTS
 
 SCRIPT = "script"
 """The phase of a boot that has not reported anything."""
+AGENT = "agent"
+"""The phase of a boot whose agent has asked for tasks."""
 KEEP = 20
 """So many boots of a node are remembered."""
 
@@ -71,6 +73,7 @@ def begin(connection: Connection, node_id: str, choice: Choice, now: int) -> str
             phase=SCRIPT,
             code="",
             log="",
+            agent="",
         )
     )
     connection.execute(delete(BOOTS).where(BOOTS.c.node_id == node_id, BOOTS.c.number <= last + 1 - KEEP))
@@ -80,6 +83,20 @@ def begin(connection: Connection, node_id: str, choice: Choice, now: int) -> str
 def of_token(connection: Connection, token: str) -> Boot | None:
     """The boot whose script carried a token."""
     row = connection.execute(select(BOOTS).where(BOOTS.c.token == _hashed(token))).one_or_none()
+    return _boot(row._mapping) if row else None
+
+
+def admit_agent(connection: Connection, boot: Boot, now: int) -> str:
+    """A new token for the agent of a boot; the one before holds no more."""
+    token = new_token()
+    changed = {"agent": _hashed(token), "phase": AGENT, "changed": now}
+    connection.execute(update(BOOTS).where(BOOTS.c.id == boot.id).values(changed))
+    return token
+
+
+def of_agent(connection: Connection, token: str) -> Boot | None:
+    """The boot whose agent has a token."""
+    row = connection.execute(select(BOOTS).where(BOOTS.c.agent == _hashed(token))).one_or_none()
     return _boot(row._mapping) if row else None
 
 

@@ -45,6 +45,7 @@ BOOTS = Table(
     _text("phase", 32),
     _text("code", 32),
     Column("log", Text, nullable=False),
+    _text("agent", 64),
 )
 
 EVENTS = Table(
@@ -58,4 +59,22 @@ EVENTS = Table(
     _number("retries"),
     _text("code", 32),
     _text("detail", 1024),
+)
+
+TASKS = Table(
+    "tasks",
+    METADATA,
+    Column("id", String(24), primary_key=True),
+    Column("node_id", String(24), ForeignKey("nodes.id"), nullable=False),
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("command", Text, nullable=False),
+    _number("timeout"),
+    _number("retries"),
+    _text("state", 16),
+    _number("created"),
+    _number("given"),
+    _number("finished"),
+    _number("status"),
+    Column("stdout", Text, nullable=False),
+    Column("stderr", Text, nullable=False),
 )
