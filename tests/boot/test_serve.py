@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -42,11 +43,16 @@ def server(layout: Layout) -> Iterator[BootServer]:
         yield server
 
 
-def boot_until_ended(command: subprocess.Popen[str], guest: Guest) -> None:
-    """Have a node up for as long as a command takes."""
+def _verb(layout: Layout, verb: str, *words: str) -> subprocess.Popen[str]:
+    argv: list[str | Path] = [PROGRAM, verb, "--cache", layout.root.parent / "cache", *words]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def boot_until_ended(commands: list[subprocess.Popen[str]], guest: Guest) -> None:
+    """Have a node up for as long as some commands take."""
     console, end = Console(), time.monotonic() + SECONDS
     with running(guest) as node:
-        while command.poll() is None:
+        while any(command.poll() is None for command in commands):
             assert time.monotonic() < end, console.tail
             for event in console.feed(node.read(0.5) or b""):
                 assert not isinstance(event, Failed), f"{event}\n{console.tail}"
@@ -58,16 +64,19 @@ def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
     script = f"http://{HOST_ADDRESS}:{server.port}/boot.ipxe"
     guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC),), tmp_path / "console.log", memory_mb=512)
     server.get(f"/boot.ipxe?mac={MAC}")  # so that there is somebody to wait for
-    argv: list[str | Path] = [PROGRAM, "run", "--cache", layout.root.parent / "cache", "--node", MAC, "--"]
-    argv.append("hostname && dmidecode --version >&2")
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
-        try:
-            boot_until_ended(command, guest)
-        finally:
-            command.kill()
-        stdout, stderr = command.communicate()
-    assert (command.returncode, stdout) == (0, "monorail-micro\n"), stderr
+    run = _verb(layout, "run", "--node", MAC, "--", "hostname && dmidecode --version >&2")
+    catalog = _verb(layout, "catalog", MAC, "--renew")
+    try:
+        boot_until_ended([run, catalog], guest)
+    finally:
+        run.kill()
+        catalog.kill()
+    stdout, stderr = run.communicate()
+    assert (run.returncode, stdout) == (0, "monorail-micro\n"), stderr
     assert stderr.startswith("3.")
+    stdout, stderr = catalog.communicate()
+    assert "QEMU" in stdout, stderr
+    assert re.search(rf"^card +\w+ {MAC} UP 10\.0\.2\.15", stdout, re.MULTILINE)
     manifest = server.get("/v2/discovery/manifests/stable").headers["Docker-Content-Digest"]
     assert server.line("ready for tasks").startswith(MAC)
     assert f"{MAC} (127.0.0.1): discovery:stable {manifest}" in server.said

@@ -12,8 +12,8 @@ from imagebuilder import __version__
 from imagebuilder.cli.render import rendered
 
 _VERBS = (
-    *("build", "plan", "lock", "shell", "boot", "serve", "node", "run", "store", "push", "pull"),
-    *("sbom", "diff", "verify_reproducible", "init", "keygen", "migrate", "doctor"),
+    *("build", "plan", "lock", "shell", "boot", "serve", "node", "run", "catalog", "store"),
+    *("push", "pull", "sbom", "diff", "verify_reproducible", "init", "keygen", "migrate", "doctor"),
 )
 _EPILOG = """\
 a first image:

@@ -7,10 +7,9 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.nodes import add_nodes_argument, identity_of
+from imagebuilder.cli.nodes import NODE_HINT, add_nodes_argument, known_node
 from imagebuilder.cli.places import add_cache_argument, add_state_argument, state_of
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ What it printed comes when it has ended. `imagebuilder serve` has to run; it may
 exit status: that of the command (of several nodes' commands, the first that is not 0); 124 when its time was over,
 1 when nobody knows how it ended
 """
-_INTERVAL = 0.5
 _LONGEST = 1_000_000
 
 
@@ -64,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from imagebuilder.host import clock
     from imagebuilder.serve.state import tasks
     from imagebuilder.serve.state.database import Database
+    from imagebuilder.serve.state.wait import await_tasks
 
     database = Database(state_of(arguments))
     nodes = _nodes(arguments, database)
@@ -71,11 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
     order = tasks.Order(command, arguments.timeout, arguments.retries)
     now = clock.now()
     queued = database.do(lambda connection: {tasks.queue(connection, node.id, order, now): node for node in nodes})
+
+    def show(task: Task) -> None:
+        if not arguments.json:
+            _print(task, str(queued[task.id].identity) if len(queued) > 1 else "")
+
     try:
-        results = _await(database, queued, quiet=arguments.json)
-    except KeyboardInterrupt:
-        database.do(lambda connection: tasks.withdraw(connection, list(queued), clock.now()))
-        raise
+        results = await_tasks(database, list(queued), show)
     finally:
         database.close()
     if arguments.json:
@@ -90,40 +91,17 @@ def _nodes(arguments: argparse.Namespace, database: Database) -> list[Node]:
     from imagebuilder.serve import nodes as roster
     from imagebuilder.serve.state import nodes
 
-    file = roster.read_nodes(arguments.nodes) if arguments.profile or arguments.nodes.exists() else roster.Nodes()
-    hint = "`imagebuilder node ls` lists the nodes that have asked"
     if arguments.node:
-        identity = identity_of(arguments, file)
-        node = database.do(lambda connection: nodes.find(connection, identity))
-        if node is None:
-            raise UserError(f"`{arguments.node}` has never asked for a boot script", hint=hint)
-        return [node]
+        return [known_node(arguments, database)]
+    file = roster.read_nodes(arguments.nodes)
     found = [
         node
         for node in database.do(nodes.all_nodes)
         if (assignment := file.assignment(node.identity)) and assignment.profile.name == arguments.profile
     ]
     if not found:
-        raise UserError(f"no node that has asked has the profile `{arguments.profile}`", hint=hint)
+        raise UserError(f"no node that has asked has the profile `{arguments.profile}`", hint=NODE_HINT)
     return found
-
-
-def _await(database: Database, queued: Mapping[str, Node], *, quiet: bool) -> list[Task]:
-    """Wait for all tasks, and print each when it has ended."""
-    from imagebuilder.host import clock
-    from imagebuilder.serve.state import tasks
-
-    waiting = set(queued)
-    over: list[Task] = []
-    while waiting:
-        for task in database.do(lambda connection: tasks.ended(connection, sorted(waiting), clock.now())):
-            waiting.remove(task.id)
-            over.append(task)
-            if not quiet:
-                _print(task, str(queued[task.id].identity) if len(queued) > 1 else "")
-        if waiting:
-            clock.sleep(_INTERVAL)
-    return over
 
 
 def _print(task: Task, node: str) -> None:

@@ -10,7 +10,7 @@ nodes.py      nodes.yml: which machine gets what; roster.py follows it, assign.p
 scripts.py    what a boot loader is told: iPXE, GRUB
 bootscripts.py    where it asks
 reports.py    what nodes report of their boots; body.py has the bodies of requests
-tasks.py      RackHD's task protocol
+tasks.py      RackHD's task protocol; inventory.sh is a task of ours, hardware.py what its result says
 state/        what is remembered of nodes; listing.py shows it
 app.py        all routes, and what becomes of errors
 server.py     sockets, limits, a graceful stop

@@ -3,7 +3,7 @@
     GET  /api/V/tasks/bootstrap.js?macAddress=MAC&token=T   where this node's tasks are
     GET  /api/V/tasks/ID                                    a series of one task, or 204
     POST /api/V/tasks/ID                                    the series with its result: 201
-    GET  /api/V/tasks/ID/nothing                            an empty file
+    GET  /api/V/tasks/ID/nothing, .../inventory.sh          what tasks have the node fetch: an empty file, a program
 
 V is current, common, 1.1 or 2.0. T is the token that the boot script carried (nb.token=); ID is a token of the
 agent's own, made when it asks for the first time. So a node is spoken for by who got its boot script, until it
@@ -17,6 +17,7 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -28,13 +29,14 @@ from imagebuilder.serve.identity import normal_mac
 from imagebuilder.serve.state import boots, nodes, tasks
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.nodes import Node
-from imagebuilder.serve.state.tasks import Result, Task
+from imagebuilder.serve.state.tasks import INVENTORY, TAKE_INVENTORY, Result, Task
 
 _VERSION = "{version:current|common|1\\.1|2\\.0}"
 _AGENT = f"/api/{_VERSION}/tasks/{{agent:[0-9a-f]{{24}}}}"
 _RESULT_BYTES = 10_000_000
 _KILL_AFTER = 10
 _TOKEN = re.compile("[0-9a-f]{24}")
+_INVENTORY = Path(__file__).with_name("inventory.sh")
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -52,6 +54,7 @@ class Tasks:
             web.get(_AGENT, self._next, allow_head=False),
             web.post(_AGENT, self._result),
             web.get(f"{_AGENT}/nothing", self._nothing),
+            web.get(f"{_AGENT}/inventory.sh", self._inventory),
         ]
 
     async def _bootstrap(self, request: web.Request) -> web.Response:
@@ -66,6 +69,8 @@ class Tasks:
             node = nodes.of_id(connection, boot.node_id) if boot else None
             if boot is None or node is None or node.identity.mac not in ("", mac):
                 return None
+            if tasks.inventory_of(connection, node.id) is None:
+                tasks.queue(connection, node.id, TAKE_INVENTORY, now)
             return node, boots.admit_agent(connection, boot, now)
 
         admitted = await self.database.run(admit)
@@ -89,7 +94,7 @@ class Tasks:
             raise web.HTTPNotFound(text="no agent has its tasks here\n")
         if task is None:
             return web.Response(status=204, headers=_NO_STORE)
-        return web.json_response(series(task, f"http://{request.host}{request.path}/nothing"), headers=_NO_STORE)
+        return web.json_response(series(task, f"http://{request.host}{request.path}"), headers=_NO_STORE)
 
     async def _result(self, request: web.Request) -> web.Response:
         agent, now = request.match_info["agent"], clock.now()
@@ -110,14 +115,18 @@ class Tasks:
     async def _nothing(self, _: web.Request) -> web.Response:
         return web.Response(body=b"")
 
+    async def _inventory(self, _: web.Request) -> web.Response:
+        return web.Response(body=_INVENTORY.read_bytes())
 
-def series(task: Task, nothing: str) -> dict[str, Any]:
-    """A task as agents get it. `nothing` is the URL of an empty file.
+
+def series(task: Task, url: str) -> dict[str, Any]:
+    """A task as agents get it, whose tasks are at `url`.
 
     A task that fails carries its words only if it had a download: so each has one.
     """
+    name = "inventory.sh" if task.order.kind == INVENTORY else "nothing"
     words = ["timeout", f"--kill-after={_KILL_AFTER}", str(task.order.timeout), "/bin/sh", "-c", task.order.command]
-    return {"identifier": task.id, "tasks": [{"cmd": shlex.join(words), "downloadUrl": nothing}]}
+    return {"identifier": task.id, "tasks": [{"cmd": shlex.join(words), "downloadUrl": f"{url}/{name}"}]}
 
 
 def parse_result(body: bytes) -> tuple[str, Result]:

@@ -69,10 +69,10 @@ def test_boot_script_is_the_one_that_the_server_gives(site: Layout, capsys: pyte
         mac = "52:54:00:00:00:01"
         words = [mac, "--server", f"127.0.0.1:{server.port}", "--store", str(site.root)]
         assert main(["node", "boot-script", *words]) == 0
-        given = re.sub(r"nb\.report=\S+ ", "", server.get(f"/boot.ipxe?mac={mac}").body.decode())
+        given = re.sub(r"nb\.(report|token)=\S+ ", "", server.get(f"/boot.ipxe?mac={mac}").body.decode())
         assert given == capsys.readouterr().out
         assert main(["node", "boot-script", "--grub", *words]) == 0
-        given = re.sub(r"nb\.report=\S+ ", "", server.get(f"/grub/grub.cfg-01-{mac}").body.decode())
+        given = re.sub(r"nb\.(report|token)=\S+ ", "", server.get(f"/grub/grub.cfg-01-{mac}").body.decode())
         assert given == capsys.readouterr().out
 
 

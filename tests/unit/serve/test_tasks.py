@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from sqlalchemy import Connection
 
 from builds import PROGRAM
+from imagebuilder.cli.main import main
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.state import nodes, tasks
 from imagebuilder.serve.state.database import Database
@@ -57,13 +59,17 @@ def arguments_of(server: BootServer, mac: str = MAC) -> str:
     return match[1]
 
 
-def tasks_path(server: BootServer, mac: str = MAC) -> str:
-    """Boot, and ask as an agent does; where the tasks are."""
+def tasks_path(server: BootServer, mac: str = MAC, *, inventory: bool = True) -> str:
+    """Boot, ask as an agent does, and do the first task; where the tasks are."""
     token = re.search(r"nb\.token=(\S+)", arguments_of(server, mac))
     assert token
     answer = server.get(f"/api/current/tasks/bootstrap.js?macAddress={mac}&token={token[1]}")
     assert answer.status == 200
     path: str = json.loads(answer.body)["tasksPath"]
+    if inventory:
+        given = json.loads(server.get(path).body)
+        assert given["tasks"][0]["downloadUrl"].endswith("/inventory.sh")
+        assert server.ask("POST", path, result(given["identifier"], "{}")).status == 201
     return path
 
 
@@ -91,6 +97,26 @@ def test_commands_run_on_the_node_and_come_back_whole(layout: Layout, server: Bo
     done = run(layout, "--node", MAC, "--json", "--", "echo é; kill -9 $$")
     (result,) = json.loads(done[1])["results"]
     assert (done[0], result["status"], result["stdout"], result["state"]) == (137, 137, "é\n", "failed")
+
+
+def test_node_takes_its_inventory_when_it_is_first_met(
+    layout: Layout, server: BootServer, agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = layout.root.parent
+    words = ["catalog", MAC, "--cache", str(site / "cache"), "--nodes", str(site / "nodes.yml")]
+    agent.boot_with(arguments_of(server))
+    assert main(words) == 1
+    assert "its agent has not asked for tasks yet" in capsys.readouterr().err
+    agent.start()
+    server.line("ready for tasks")
+    assert run(layout, "--node", MAC, "--", "true")[0] == 0  # behind the inventory
+    assert main([*words, "--json"]) == 0
+    inventory = json.loads(capsys.readouterr().out)
+    assert {"dmi", "memory", "cpu", "disks", "cards", "lshw", "pci", "neighbours", "ipmi"} == inventory.keys()
+    (kilobytes,) = re.findall(r"MemTotal: +(\d+)", Path("/proc/meminfo").read_text())
+    assert inventory["memory"] == int(kilobytes) * 1024
+    assert main([*words, "--renew"]) == 0
+    assert re.search(r"^memory +\d", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_command_survives_the_server(layout: Layout, agent: Agent, tmp_path: Path) -> None:
@@ -167,7 +193,7 @@ def test_task_of_a_node_that_asks_again_is_lost_or_begun_again(layout: Layout, s
     lost, again = queue(layout, Order("a")), queue(layout, Order("b", retries=1))
     assert json.loads(server.get(path).body)["identifier"] == lost
     assert json.loads(server.get(path).body)["identifier"] == again
-    path = tasks_path(server)
+    path = tasks_path(server, inventory=False)
     assert json.loads(server.get(path).body)["identifier"] == again
     assert server.get(path).status == 204
     assert (task(layout, lost).state, task(layout, again).state) == ("lost", "lost")
@@ -213,7 +239,7 @@ def test_interrupted_command_is_not_begun_later(layout: Layout, server: BootServ
         database = Database(str(layout.root.parent / "cache/serve/state.sqlite"))
         node = database.do(lambda connection: nodes.find(connection, Identity(mac=MAC)))
         assert node
-        while not database.do(lambda connection: tasks.of_node(connection, node.id)):
+        while not any(it.order.command == "true" for it in database.do(partial(tasks.of_node, node_id=node.id))):
             time.sleep(0.05)
         database.close()
         command.send_signal(signal.SIGINT)

@@ -67,6 +67,7 @@ TASKS = Table(
     Column("id", String(24), primary_key=True),
     Column("node_id", String(24), ForeignKey("nodes.id"), nullable=False),
     Column("number", BigInteger, nullable=False, unique=True),
+    _text("kind", 16),
     Column("command", Text, nullable=False),
     _number("timeout"),
     _number("retries"),

@@ -19,6 +19,7 @@ from imagebuilder.host.tokens import new_token
 from imagebuilder.serve.state.tables import TASKS
 
 QUEUED, GIVEN, DONE, FAILED, LOST, WITHDRAWN = "queued", "given", "done", "failed", "lost", "withdrawn"
+COMMAND, INVENTORY = "command", "inventory"
 _GRACE = 120
 """Seconds that a result may take beyond the command's time: the agent delivers for as long as it takes."""
 _KEEP = 200
@@ -27,11 +28,18 @@ _KEEP = 200
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A command for /bin/sh, the seconds that it may take, how often it may be begun again when it was lost."""
+    """A command for /bin/sh, the seconds that it may take, how often it may be begun again when it was lost.
+
+    Its `kind` is COMMAND, or INVENTORY, whose command is a program of ours that the node fetches.
+    """
 
     command: str
     timeout: int = 600
     retries: int = 0
+    kind: str = COMMAND
+
+
+TAKE_INVENTORY = Order("./inventory.sh", timeout=300, retries=3, kind=INVENTORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ def queue(connection: Connection, node_id: str, order: Order, now: int) -> str:
             id=task_id,
             node_id=node_id,
             number=last + 1,
+            kind=order.kind,
             command=order.command,
             timeout=order.timeout,
             retries=order.retries,
@@ -122,6 +131,14 @@ def ended(connection: Connection, task_ids: Sequence[str], now: int) -> list[Tas
     return [_task(row._mapping) for row in rows]
 
 
+def inventory_of(connection: Connection, node_id: str) -> Task | None:
+    """The last inventory of a node that went well, else the last that was asked for."""
+    which = (TASKS.c.node_id == node_id, TASKS.c.kind == INVENTORY)
+    order = ((TASKS.c.state == DONE).desc(), TASKS.c.number.desc())
+    row = connection.execute(select(TASKS).where(*which).order_by(*order).limit(1)).one_or_none()
+    return _task(row._mapping) if row else None
+
+
 def of_node(connection: Connection, node_id: str) -> list[Task]:
     """The tasks of a node, the last first."""
     rows = connection.execute(select(TASKS).where(TASKS.c.node_id == node_id).order_by(TASKS.c.number.desc()))
@@ -136,12 +153,12 @@ def _lose(connection: Connection, which: ColumnElement[bool], now: int) -> None:
 
 
 def _forget(connection: Connection, node_id: str) -> None:
-    over = (TASKS.c.node_id == node_id, TASKS.c.finished > 0)
+    over = (TASKS.c.node_id == node_id, TASKS.c.finished > 0, TASKS.c.kind == COMMAND)
     keep = select(TASKS.c.id).where(*over).order_by(TASKS.c.number.desc()).limit(_KEEP)
     connection.execute(delete(TASKS).where(*over, TASKS.c.id.not_in(keep)))
 
 
 def _task(row: RowMapping) -> Task:
-    order = Order(row["command"], row["timeout"], row["retries"])
+    order = Order(row["command"], row["timeout"], row["retries"], row["kind"])
     result = Result(row["status"], row["stdout"], row["stderr"])
     return Task(row["id"], row["node_id"], order, row["state"], row["created"], result)

@@ -9,6 +9,8 @@ CREATE TABLE tasks (
     node_id VARCHAR(24) NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
     -- The order in which they were asked for, over all nodes.
     number BIGINT NOT NULL UNIQUE,
+    -- What is asked for: `command`, or `inventory`, whose result is the node's hardware as JSON.
+    kind VARCHAR(16) NOT NULL,
     command TEXT NOT NULL,
     -- Seconds that the command may take on the node.
     timeout BIGINT NOT NULL,
