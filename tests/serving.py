@@ -95,6 +95,15 @@ def boot_server(store: Path, *arguments: object) -> Iterator[BootServer]:
 
 
 @contextmanager
+def pxe_server(namespace: str, store: Path, *arguments: object) -> Iterator[BootServer]:
+    """The same in a network namespace, as the DHCP server on its bridge; the port is that of the namespace."""
+    places = ["--store", store, "--cache", store.parent / "pxe"]
+    inside = ["ip", "netns", "exec", namespace]
+    with _started([*inside, PROGRAM, "serve", "--pxe", "br0", *places, *arguments]) as server:
+        yield server
+
+
+@contextmanager
 def impatient_server(store: Path) -> Iterator[BootServer]:
     """The same with limits of a second or two."""
     with _started([sys.executable, "-c", _LIMITED, store]) as server:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from builds import PROGRAM
-from imagebuilder.boot.artifacts import Selection, select
 from imagebuilder.boot.console import Console, Failed
 from imagebuilder.host.qemu import HOST_ADDRESS, Guest, NetworkBoot, Nic, running
 from imagebuilder.serve.identity import Identity
@@ -20,7 +19,6 @@ from imagebuilder.serve.listing import history_of
 from imagebuilder.serve.state.database import Database
 from imagebuilder.store.layout import Layout
 from serving import BootServer, boot_server
-from stores import add_artifacts
 
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(900)]
 
@@ -29,22 +27,14 @@ SECONDS = 300
 
 
 @pytest.fixture(scope="module")
-def layout(built_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    layout = Layout(tmp_path_factory.mktemp("serve") / "store")
-    layout.prepare()
-    add_artifacts(layout, "discovery:stable", select(built_images, Selection(overlays=("discovery",))))
-    return layout
-
-
-@pytest.fixture(scope="module")
-def server(layout: Layout) -> Iterator[BootServer]:
+def server(store_of_images: Layout) -> Iterator[BootServer]:
     arguments = ("--image", "discovery:stable", "--append", "console=ttyS0,115200n8 loglevel=6")
-    with boot_server(layout.root, *arguments) as server:
+    with boot_server(store_of_images.root, *arguments) as server:
         yield server
 
 
-def _verb(layout: Layout, verb: str, *words: str) -> subprocess.Popen[str]:
-    argv: list[str | Path] = [PROGRAM, verb, "--cache", layout.root.parent / "cache", *words]
+def _verb(store_of_images: Layout, verb: str, *words: str) -> subprocess.Popen[str]:
+    argv: list[str | Path] = [PROGRAM, verb, "--cache", store_of_images.root.parent / "cache", *words]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -59,13 +49,13 @@ def boot_until_ended(commands: list[subprocess.Popen[str]], guest: Guest) -> Non
 
 
 def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
-    server: BootServer, layout: Layout, tmp_path: Path
+    server: BootServer, store_of_images: Layout, tmp_path: Path
 ) -> None:
     script = f"http://{HOST_ADDRESS}:{server.port}/boot.ipxe"
     guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC),), tmp_path / "console.log", memory_mb=512)
     server.get(f"/boot.ipxe?mac={MAC}")  # so that there is somebody to wait for
-    run = _verb(layout, "run", "--node", MAC, "--", "hostname && dmidecode --version >&2")
-    catalog = _verb(layout, "catalog", MAC, "--renew")
+    run = _verb(store_of_images, "run", "--node", MAC, "--", "hostname && dmidecode --version >&2")
+    catalog = _verb(store_of_images, "catalog", MAC, "--renew")
     try:
         boot_until_ended([run, catalog], guest)
     finally:
@@ -80,7 +70,7 @@ def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
     manifest = server.get("/v2/discovery/manifests/stable").headers["Docker-Content-Digest"]
     assert server.line("ready for tasks").startswith(MAC)
     assert f"{MAC} (127.0.0.1): discovery:stable {manifest}" in server.said
-    with closing(Database(str(layout.root.parent / "cache/serve/state.sqlite"))) as database:
+    with closing(Database(str(store_of_images.root.parent / "cache/serve/state.sqlite"))) as database:
         history = history_of(Identity(mac=MAC), database)
     assert [event.phase for event in history.events][:4] == ["kernel", "modules", "network", "manifest"]
     assert history.events[-1].phase == "switch"

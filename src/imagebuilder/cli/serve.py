@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.places import add_place_arguments, add_state_argument, cache_at, state_of
+from imagebuilder.cli.places import add_place_arguments, add_state_argument, cache_at, cache_folder, state_of
 
 if TYPE_CHECKING:
     from imagebuilder.serve.app import Settings
+    from imagebuilder.serve.dnsmasq import Pxe
 
 _EPILOG = """\
-A node needs four things: an address (DHCP), a boot loader, a boot script, and an image. This serves all but the
-first. Tell your DHCP server to send nodes here, with PORT as below:
+A node needs four things: an address (DHCP), a boot loader, a boot script, and an image. With --pxe this serves all
+of them, on the one network card that you name. Without, tell your DHCP server to send nodes here:
 
   iPXE (most virtual machines)     filename "http://THIS-HOST:PORT/boot.ipxe"
   UEFI that boots over HTTP        filename "http://THIS-HOST:PORT/ipxe.efi", then, for iPXE, boot.ipxe as above
   GRUB                             prefix (http,THIS-HOST:PORT)/grub
 
 examples:
+  imagebuilder serve --image discovery --pxe eth1  a lab: whatever is switched on behind eth1 boots
   imagebuilder serve --image discovery             every node boots discovery:latest, from the next build on the next
   imagebuilder serve --image discovery:stable --append 'console=ttyS0,115200n8 nb.onfail=retry'
   imagebuilder serve --nodes nodes.yml             each machine its own: `imagebuilder node --help` says how
@@ -58,6 +62,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--ipxe", type=Path, default=Path("/usr/lib/ipxe"), metavar="DIR", help="iPXE's programs (default: Debian's)"
     )
+    pxe = parser.add_argument_group("addresses and boot programs for nodes (DHCP, TFTP), by dnsmasq; as root")
+    pxe.add_argument("--pxe", metavar="IFACE", help="be the DHCP server on this network card, and on no other")
+    pxe.add_argument("--pxe-range", default="", metavar="FIRST,LAST", help="addresses for nodes (default: upper half)")
+    pxe.add_argument("--print-dnsmasq", action="store_true", help="print the configuration for --pxe, and do nothing")
     add_state_argument(parser)
     add_place_arguments(parser)
     parser.set_defaults(run=run)
@@ -65,16 +73,47 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
+    from imagebuilder.serve import dnsmasq
     from imagebuilder.serve.app import application
     from imagebuilder.serve.server import Listen
     from imagebuilder.serve.server import run as serve
 
+    pxe = _pxe(arguments)
+    if arguments.print_dnsmasq and pxe:
+        sys.stdout.write(dnsmasq.configuration(pxe))
+        return 0
     app = application(_settings(arguments), _say)
     layout = cache_at(arguments).layout
     listen = Listen(tuple(arguments.bind or ["0.0.0.0"]), arguments.port)
-    serve(app, listen, lambda urls: _say(f"serving {layout.root} at {' '.join(urls)}"))
+    with dnsmasq.running(pxe, _own_folder(arguments), _say) if pxe else nullcontext():
+        serve(app, listen, lambda urls: _say(f"serving {layout.root} at {' '.join(urls)}"))
     _say("stopped")
     return 0
+
+
+def _pxe(arguments: argparse.Namespace) -> Pxe | None:
+    """What dnsmasq is to do, if anything."""
+    from imagebuilder.errors import NotPermittedError, UserError
+    from imagebuilder.host import tools
+    from imagebuilder.serve.dnsmasq import Pxe, network_of
+
+    if not arguments.pxe:
+        if arguments.print_dnsmasq or arguments.pxe_range:
+            raise UserError("`--print-dnsmasq` and `--pxe-range` go with `--pxe IFACE`")
+        return None
+    if not arguments.port:
+        raise UserError("`--pxe` needs a port that is known beforehand", hint="`--port N`")
+    network = network_of(arguments.pxe, arguments.pxe_range)
+    if not arguments.print_dnsmasq:
+        if os.geteuid() != 0:
+            raise NotPermittedError("`--pxe` needs root: DHCP and TFTP have ports below 1024", hint="sudo")
+        tools.require(tools.needed_by("serve"))
+    server = arguments.address or f"{network.own.ip}:{arguments.port}"
+    return Pxe(network, server, arguments.ipxe, _own_folder(arguments) / "dnsmasq.leases")
+
+
+def _own_folder(arguments: argparse.Namespace) -> Path:
+    return cache_folder(arguments) / "serve"
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -15,7 +15,12 @@ from imagebuilder import resources
 from imagebuilder.errors import MissingToolError
 from imagebuilder.host.command import CLEAN_ENVIRONMENT
 
-TABLES: Mapping[str, str] = {"build": "apt-build.txt", "boot": "apt-boot.txt", "test": "apt-test.txt"}
+TABLES: Mapping[str, str] = {
+    "build": "apt-build.txt",
+    "boot": "apt-boot.txt",
+    "serve": "apt-serve.txt",
+    "test": "apt-test.txt",
+}
 """Verb -> the file that lists its tools."""
 
 

@@ -12,6 +12,7 @@ bootscripts.py    where it asks
 reports.py    what nodes report of their boots; body.py has the bodies of requests
 tasks.py      RackHD's task protocol; inventory.sh is a task of ours, hardware.py what its result says
 state/        what is remembered of nodes; listing.py shows it
+dnsmasq.py    addresses and boot programs, by dnsmasq
 app.py        all routes, and what becomes of errors
 server.py     sockets, limits, a graceful stop
 """
