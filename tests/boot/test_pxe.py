@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,27 @@ def bridge() -> Iterator[None]:
         subprocess.run(["ip", "netns", "delete", NAMESPACE], check=True)
 
 
+@contextmanager
+def another_dhcp_server(folder: Path) -> Iterator[None]:
+    """On the bridge, but on a machine of its own: it gives addresses from .50 on, and knows nothing of booting."""
+    other = f"{NAMESPACE}-dhcp"
+    subprocess.run(["ip", "netns", "add", other], check=True)
+    try:
+        _ip("link", "add", "veth0", "master", "br0", "up", "type", "veth", "peer", "name", "eth0", "netns", other)
+        for words in (["address", "add", "10.77.0.2/24", "dev", "eth0"], ["link", "set", "eth0", "up"]):
+            subprocess.run(["ip", "-netns", other, *words], check=True)
+        options = ["--port=0", "--interface=eth0", "--dhcp-range=10.77.0.50,10.77.0.59", "--keep-in-foreground"]
+        leases = f"--dhcp-leasefile={folder}/leases"
+        argv = ["ip", "netns", "exec", other, "dnsmasq", "--conf-file=/dev/null", *options, leases, "--user=root"]
+        with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield
+            finally:
+                process.kill()
+    finally:
+        subprocess.run(["ip", "netns", "delete", other], check=True)
+
+
 @pytest.fixture(scope="module")
 def server(bridge: None, store_of_images: Layout) -> Iterator[BootServer]:
     arguments = ("--image", "discovery:stable", "--append", "console=ttyS0,115200n8 loglevel=6")
@@ -80,6 +102,14 @@ def _address(said: list[Said]) -> str:
     return network.split()[1]
 
 
+def _uefi(mac: str, folder: Path) -> Guest:
+    """A node whose firmware does PXE by itself."""
+    variables = Path(shutil.copyfile("/usr/share/OVMF/OVMF_VARS_4M.fd", folder / "variables.fd"))
+    firmware = Uefi(Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), variables)
+    card = Nic(mac, tap="tap2", rom=False)
+    return Guest(NetworkBoot(), (card,), folder / "console.log", memory_mb=1024, uefi=firmware)
+
+
 def test_bios_boots_by_ipxe_from_its_card(server: BootServer, tmp_path: Path) -> None:
     mac = MAC.format(1)
     guest = Guest(NetworkBoot(), (Nic(mac, tap="tap1"),), tmp_path / "console.log", memory_mb=512)
@@ -91,15 +121,7 @@ def test_bios_boots_by_ipxe_from_its_card(server: BootServer, tmp_path: Path) ->
 
 def test_uefi_without_ipxe_gets_it_by_tftp(server: BootServer, tmp_path: Path) -> None:
     mac = MAC.format(2)
-    variables = Path(shutil.copyfile("/usr/share/OVMF/OVMF_VARS_4M.fd", tmp_path / "variables.fd"))
-    guest = Guest(
-        NetworkBoot(),
-        (Nic(mac, tap="tap2", rom=False),),
-        tmp_path / "console.log",
-        memory_mb=1024,
-        uefi=Uefi(Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), variables),
-    )
-    _, log = boot(guest)
+    _, log = boot(_uefi(mac, tmp_path))
     assert "NBP filename is ipxe.efi" in log
     assert "http://10.77.0.1:8080/boot.ipxe... ok" in log
     assert server.line(mac).startswith(f"{mac} (10.77.0.")
@@ -126,3 +148,18 @@ def _dnsmasqs() -> list[int]:
     found = subprocess.run(["ip", "netns", "pids", NAMESPACE], capture_output=True, text=True, check=True)
     pids = [int(word) for word in found.stdout.split()]
     return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() == "dnsmasq"]
+
+
+def test_nodes_boot_beside_another_dhcp_server(bridge: None, store_of_images: Layout, tmp_path: Path) -> None:
+    arguments = ("--pxe-proxy", "--image", "discovery:stable", "--append", "console=ttyS0,115200n8 loglevel=6")
+    with another_dhcp_server(tmp_path), pxe_server(NAMESPACE, store_of_images.root, *arguments):
+        bios, uefi = tmp_path / "bios", tmp_path / "uefi"
+        bios.mkdir()
+        uefi.mkdir()
+        card = Nic(MAC.format(3), tap="tap1")
+        said, log = boot(Guest(NetworkBoot(), (card,), bios / "console.log", memory_mb=512))
+        assert _address(said).startswith("10.77.0.5")
+        assert "http://10.77.0.1:8080/boot.ipxe... ok" in log
+        said, log = boot(_uefi(MAC.format(4), uefi))
+        assert _address(said).startswith("10.77.0.5")
+        assert "NBP filename is ipxe.efi" in log

@@ -65,6 +65,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     pxe = parser.add_argument_group("addresses and boot programs for nodes (DHCP, TFTP), by dnsmasq; as root")
     pxe.add_argument("--pxe", metavar="IFACE", help="be the DHCP server on this network card, and on no other")
     pxe.add_argument("--pxe-range", default="", metavar="FIRST,LAST", help="addresses for nodes (default: upper half)")
+    pxe.add_argument(
+        "--pxe-proxy", action="store_true", help="leave addresses to the DHCP server that is there (proxyDHCP)"
+    )
     pxe.add_argument("--print-dnsmasq", action="store_true", help="print the configuration for --pxe, and do nothing")
     add_state_argument(parser)
     add_place_arguments(parser)
@@ -98,9 +101,11 @@ def _pxe(arguments: argparse.Namespace) -> Pxe | None:
     from imagebuilder.serve.dnsmasq import Pxe, network_of
 
     if not arguments.pxe:
-        if arguments.print_dnsmasq or arguments.pxe_range:
-            raise UserError("`--print-dnsmasq` and `--pxe-range` go with `--pxe IFACE`")
+        if arguments.print_dnsmasq or arguments.pxe_range or arguments.pxe_proxy:
+            raise UserError("`--print-dnsmasq`, `--pxe-range` and `--pxe-proxy` go with `--pxe IFACE`")
         return None
+    if arguments.pxe_range and arguments.pxe_proxy:
+        raise UserError("a proxy gives no addresses", hint="either `--pxe-range` or `--pxe-proxy`")
     if not arguments.port:
         raise UserError("`--pxe` needs a port that is known beforehand", hint="`--port N`")
     network = network_of(arguments.pxe, arguments.pxe_range)
@@ -109,7 +114,8 @@ def _pxe(arguments: argparse.Namespace) -> Pxe | None:
             raise NotPermittedError("`--pxe` needs root: DHCP and TFTP have ports below 1024", hint="sudo")
         tools.require(tools.needed_by("serve"))
     server = arguments.address or f"{network.own.ip}:{arguments.port}"
-    return Pxe(network, server, arguments.ipxe, _own_folder(arguments) / "dnsmasq.leases")
+    leases = _own_folder(arguments) / "dnsmasq.leases"
+    return Pxe(network, server, arguments.ipxe, leases, proxy=arguments.pxe_proxy)
 
 
 def _own_folder(arguments: argparse.Namespace) -> Path:

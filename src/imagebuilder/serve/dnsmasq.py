@@ -39,12 +39,16 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Pxe:
-    """What is told on a network: the HTTP server (HOST:PORT), where iPXE's programs lie, where leases are kept."""
+    """What is told on a network: the HTTP server (HOST:PORT), where iPXE's programs lie, where leases are kept.
+
+    As a `proxy`, addresses are another server's to give.
+    """
 
     network: Network
     server: str
     ipxe: Path
     leases: Path
+    proxy: bool = False
 
 
 def network_of(interface: str, wanted: str) -> Network:
@@ -92,11 +96,23 @@ def configuration(pxe: Pxe) -> str:
     network = pxe.network
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         interface=network.interface,
-        range=f"{network.first},{network.last},{network.own.netmask},{_LEASE}",
+        own=network.own.ip,
+        role="\n".join(_proxy_role(network) if pxe.proxy else _server_role(network)),
         server=pxe.server,
         ipxe=pxe.ipxe,
         leases=pxe.leases,
     )
+
+
+def _server_role(network: Network) -> list[str]:
+    return [f"dhcp-range={network.first},{network.last},{network.own.netmask},{_LEASE}", "dhcp-authoritative"]
+
+
+def _proxy_role(network: Network) -> list[str]:
+    """Beside another DHCP server: firmware that does PXE is offered a menu of one."""
+    programs = {"X86PC": "undionly.kpxe", "X86-64_EFI": "ipxe.efi", "BC_EFI": "ipxe.efi", "ARM64_EFI": "ipxe-arm64.efi"}
+    services = [f'pxe-service=tag:!ipxe,{kind},"imagebuilder",{program}' for kind, program in programs.items()]
+    return [f"dhcp-range={network.own.network.network_address},proxy,{network.own.netmask}", *services]
 
 
 @contextmanager

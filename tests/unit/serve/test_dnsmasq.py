@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -20,15 +21,18 @@ PXE = Pxe(
 )
 
 
-def test_dnsmasq_takes_the_configuration_and_answers_on_the_named_card_only(tmp_path: Path) -> None:
-    text = configuration(PXE)
+@pytest.mark.parametrize("proxy", [False, True], ids=["server", "proxy"])
+def test_dnsmasq_takes_the_configuration_and_answers_on_the_named_card_only(tmp_path: Path, proxy: bool) -> None:
+    text = configuration(replace(PXE, proxy=proxy))
     path = tmp_path / "dnsmasq.conf"
     path.write_text(text)
     subprocess.run(["dnsmasq", "--test", f"--conf-file={path}"], check=True, capture_output=True)
     lines = text.splitlines()
     assert [line for line in lines if "eth1" in line] == ["interface=eth1", "enable-tftp=eth1"]
-    assert {"port=0", "bind-interfaces", "dhcp-range=10.0.0.100,10.0.0.200,255.255.255.0,1h"} <= set(lines)
-    assert "dhcp-boot=tag:ipxe,http://10.0.0.1:8080/boot.ipxe" in lines
+    addresses = "10.0.0.0,proxy,255.255.255.0" if proxy else "10.0.0.100,10.0.0.200,255.255.255.0,1h"
+    assert {"port=0", "bind-interfaces", f"dhcp-range={addresses}"} <= set(lines)
+    assert ("dhcp-authoritative" in lines) != proxy
+    assert "dhcp-boot=tag:ipxe,http://10.0.0.1:8080/boot.ipxe,,10.0.0.1" in lines
 
 
 @pytest.mark.parametrize(
@@ -70,12 +74,14 @@ def test_configuration_can_be_printed_without_doing_anything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["serve", "--pxe", "lo", "--print-dnsmasq", "--port", "81", "--cache", str(tmp_path)]) == 0
-    assert "dhcp-boot=tag:ipxe,http://127.0.0.1:81/boot.ipxe\n" in capsys.readouterr().out
+    assert "dhcp-boot=tag:ipxe,http://127.0.0.1:81/boot.ipxe,,127.0.0.1\n" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    "words", [["--print-dnsmasq"], ["--pxe-range", "a,b"], ["--pxe", "lo", "--port", "0"], ["--pxe", "none0"]], ids=str
+    "words",
+    [["--print-dnsmasq"], ["--pxe-range", "a,b"], ["--pxe", "lo", "--port", "0"], ["--pxe", "none0"], ["--pxe-proxy"]],
+    ids=str,
 )
 def test_wrong_arguments_are_the_users_mistake(words: list[str], tmp_path: Path) -> None:
     assert main(["serve", *words, "--cache", str(tmp_path)]) == 2
