@@ -69,6 +69,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--pxe-proxy", action="store_true", help="leave addresses to the DHCP server that is there (proxyDHCP)"
     )
     pxe.add_argument("--print-dnsmasq", action="store_true", help="print the configuration for --pxe, and do nothing")
+    parser.add_argument(
+        "--print-nginx",
+        type=_port,
+        metavar="N",
+        help="print what has an nginx on port N send the blobs, and do nothing",
+    )
     add_state_argument(parser)
     add_place_arguments(parser)
     parser.set_defaults(run=run)
@@ -76,7 +82,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    from imagebuilder.serve import dnsmasq
+    from imagebuilder.serve import dnsmasq, nginx
     from imagebuilder.serve.app import application
     from imagebuilder.serve.server import Listen
     from imagebuilder.serve.server import run as serve
@@ -85,8 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.print_dnsmasq and pxe:
         sys.stdout.write(dnsmasq.configuration(pxe))
         return 0
-    app = application(_settings(arguments), _say)
     layout = cache_at(arguments).layout
+    if arguments.print_nginx:
+        sys.stdout.write(nginx.configuration(layout, f"127.0.0.1:{arguments.port}", arguments.print_nginx))
+        return 0
+    app = application(_settings(arguments), _say)
     listen = Listen(tuple(arguments.bind or ["0.0.0.0"]), arguments.port)
     with dnsmasq.running(pxe, _own_folder(arguments), _say) if pxe else nullcontext():
         serve(app, listen, lambda urls: _say(f"serving {layout.root} at {' '.join(urls)}"))

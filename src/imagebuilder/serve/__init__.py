@@ -13,6 +13,7 @@ reports.py    what nodes report of their boots; body.py has the bodies of reques
 tasks.py      RackHD's task protocol; inventory.sh is a task of ours, hardware.py what its result says
 state/        what is remembered of nodes; listing.py shows it
 dnsmasq.py    addresses and boot programs, by dnsmasq
+nginx.py      nginx in front of it
 app.py        all routes, and what becomes of errors
 server.py     sockets, limits, a graceful stop
 """
