@@ -21,7 +21,7 @@ from serving import BootServer, pxe_server
 
 pytestmark = [pytest.mark.boot, pytest.mark.root, pytest.mark.timeout(900)]
 
-NAMESPACE = "imagebuilder-test"
+NAMESPACE = f"imagebuilder-{os.getpid()}"
 SECONDS = 300
 MAC = "52:54:00:00:01:{:02x}"
 

@@ -48,7 +48,6 @@ class Settings:
 def application(settings: Settings, tell: Tell) -> web.Application:
     """All of it; `tell` gets a sentence for whatever the operator should know. Raises UserError."""
     shelf = Shelf(settings.layout, tell)
-
     roster = Roster(settings.nodes, tell)
 
     def choose(identity: Identity) -> Start:

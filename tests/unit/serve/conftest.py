@@ -1,8 +1,9 @@
-"""A store of a few images and blobs, and a server of it, for the tests of one module."""
+"""A store of a few images and blobs, and a server of it, for the tests of one module; a small store for one test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,12 @@ def server(layout: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (layout.root.parent / "secret").write_text("secret")
     with boot_server(layout.root, "--image", "discovery", "--append", "quiet", "--ipxe", ipxe) as server:
         yield server
+
+
+@pytest.fixture
+def small_store(tmp_path: Path) -> Layout:
+    """A store with one image, `discovery:latest`, for a test that changes what the server remembers."""
+    layout = Layout(tmp_path / "store")
+    layout.prepare()
+    add_image(layout, "discovery:latest", "x")
+    return layout

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,18 +16,14 @@ from imagebuilder.cli.main import main
 from imagebuilder.serve.reports import parse_record
 from imagebuilder.store.layout import Layout
 from serving import MAC, BootServer, boot_server
-from stores import add_image
 
 RECORD = {"Content_Type": "application/x-ndjson"}
 LOG = {"Content_Type": "text/plain"}
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    layout = Layout(tmp_path / "store")
-    layout.prepare()
-    add_image(layout, "discovery:latest", "x")
-    return layout
+def layout(small_store: Layout) -> Layout:
+    return small_store
 
 
 @pytest.fixture

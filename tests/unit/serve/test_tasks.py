@@ -25,17 +25,13 @@ from imagebuilder.serve.state.tasks import Order, Result, Task
 from imagebuilder.store.layout import Layout
 from node_agent import Agent
 from serving import MAC, BootServer, boot_server
-from stores import add_image
 
 BOOTSTRAP = f"/api/current/tasks/bootstrap.js?macAddress={MAC}"
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    layout = Layout(tmp_path / "store")
-    layout.prepare()
-    add_image(layout, "discovery:latest", "x")
-    return layout
+def layout(small_store: Layout) -> Layout:
+    return small_store
 
 
 @pytest.fixture
