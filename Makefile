@@ -59,7 +59,7 @@ setup-test: debian-test $(VENV)/.development ## the same and what tests need
 debian-build:
 	@packaging/install-debian-packages packaging/apt-build.txt
 debian-test:
-	@packaging/install-debian-packages packaging/apt-build.txt packaging/apt-boot.txt packaging/apt-uki.txt packaging/apt-test.txt
+	@packaging/install-debian-packages $(wildcard packaging/apt-*.txt)
 
 # One environment for both: the development lock holds the runtime lock's versions and more.
 $(VENV)/.runtime: requirements.lock pyproject.toml | debian-build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imagebuilder.boot.artifacts import Artifacts
 from imagebuilder.store.actions import Actions
 from imagebuilder.store.index import change_index
 from imagebuilder.store.layout import Blob, Layout
@@ -50,3 +51,14 @@ def damage(layout: Layout, blob: Blob) -> None:
     data[len(data) // 2] ^= 1
     path.chmod(0o644)
     path.write_bytes(data)
+
+
+def add_artifacts(layout: Layout, name: str, artifacts: Artifacts) -> Blob:
+    """Put what boots together in an artifact folder into the store under a name; returns the manifest."""
+    kinds = {artifacts.kernel: KERNEL, artifacts.initrd: INITRD, artifacts.base: BASE}
+    kinds |= dict.fromkeys(artifacts.overlays, OVERLAYS["cpio.gz"])
+    parts = [Layer(kind, file, layout.put((artifacts.folder / file).read_bytes())) for file, kind in kinds.items()]
+    layout.put(EMPTY)
+    manifest = layout.put(Manifest(tuple(parts), CREATED).to_bytes())
+    change_index(layout, lambda index: index.moved(name, manifest))
+    return manifest

@@ -19,8 +19,10 @@ from imagebuilder.boot.artifacts import Artifacts, Selection, select
 from imagebuilder.boot.session import MAC, Boot, Machine, Outcome, boot
 from imagebuilder.errors import BootError
 from imagebuilder.host.qemu import Nic
+from imagebuilder.store.layout import Layout
 from mirror import served
 from nodes import EMULATED, INSPECT, SyslogServer, Terminal, boot_verb
+from stores import add_artifacts
 
 INSPECT_2015 = Path(__file__).with_name("inspect-2015.sh").read_text()
 BY_HAND = Path(__file__).with_name("by_hand")
@@ -175,3 +177,12 @@ def shell(nodes: dict[str, Future[tuple[int, bytes]]]) -> tuple[int, bytes]:
 def tree_of_2015(nodes: dict[str, Future[Outcome]]) -> Outcome:
     """What the tree of 2015 makes, and an overlay packed by hand, with the arguments that RackHD passes."""
     return nodes["tree_of_2015"].result()
+
+
+@pytest.fixture(scope="session")
+def store_of_images(built_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A store with the discovery overlay and what it boots with, as `discovery:stable`."""
+    layout = Layout(tmp_path_factory.mktemp("serve") / "store")
+    layout.prepare()
+    add_artifacts(layout, "discovery:stable", select(built_images, Selection(overlays=("discovery",))))
+    return layout

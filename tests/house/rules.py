@@ -35,7 +35,7 @@ HOME_OF: Mapping[str, frozenset[str]] = {
     "os._exit": frozenset({"host/namespace.py"}),  # the end of a forked child, which must not return
     "os.urandom": frozenset(),
     "random": frozenset(),
-    "secrets": frozenset(),
+    "secrets": frozenset({"host/tokens.py"}),
     "uuid": frozenset(),
 }
 """Dotted name -> the modules that may use it, and with it everything below it."""

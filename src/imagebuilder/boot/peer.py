@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from imagebuilder.serve.ranges import Unsatisfiable, byte_range
+
 NODE = "6e6f6465206f6e206c6f6f70"
 """Identifier of the one node: 24 hex digits as RackHD's are."""
 
 _BOOTSTRAP = re.compile(r"/api/(?:current|common|1\.1|2\.0)/tasks/bootstrap\.js")
 _TASKS = re.compile(rf"/api/(?:current|common|1\.1|2\.0)/tasks/{NODE}")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _LARGEST_RESULT = 10_000_000
 _IDLE_SECONDS = 60
 
@@ -63,29 +64,6 @@ class Content:
     documents: Mapping[str, bytes] = field(default_factory=dict)
     macs: frozenset[str] = frozenset()
     tasks: tuple[Mapping[str, Any], ...] = ()
-
-
-class Unsatisfiable(ValueError):
-    """A Range that begins behind the end."""
-
-
-def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First and last byte that a Range header (RFC 9110, one range) wants of `size` bytes; None is all of them.
-
-    What is not understood is ignored, as the RFC says. Raises Unsatisfiable.
-    """
-    match = _RANGE.fullmatch(header.strip()) if header else None
-    if match is None or match[1] == match[2] == "":
-        return None
-    if match[1] == "":
-        first, last = max(0, size - int(match[2])), size - 1
-    else:
-        first, last = int(match[1]), min(int(match[2] or size - 1), size - 1)
-        if match[2] and int(match[2]) < first:
-            return None
-    if first >= size:
-        raise Unsatisfiable
-    return first, last
 
 
 @contextmanager

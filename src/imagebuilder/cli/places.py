@@ -32,6 +32,20 @@ def add_cache_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_state_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--state`, what the boot server remembers of nodes."""
+    parser.add_argument(
+        "--state",
+        metavar="WHERE",
+        help="where nodes and boots are remembered: a file (default: CACHE/serve/state.sqlite) or postgresql://...",
+    )
+
+
+def state_of(arguments: argparse.Namespace) -> str:
+    """The file or the URL that it names."""
+    return arguments.state or str(cache_folder(arguments) / "serve/state.sqlite")
+
+
 def cache_at(arguments: argparse.Namespace) -> Cache:
     """The cache that they name."""
     from imagebuilder.engine.cache import Cache

@@ -27,9 +27,10 @@ _EMULATED_CPU = "max,-erms,-fsrm,-la57"
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """A virtio network card on a user-mode network of its own.
+    """A virtio network card on a user-mode network of its own, or on a `tap` device of the host.
 
-    `slot` is its place on the PCI bus, in whose order Linux finds cards; `capture` a pcap file to write.
+    `slot` is its place on the PCI bus, in whose order Linux finds cards; `capture` a pcap file to write; `rom` is
+    whether it brings its boot ROM, iPXE.
     `wire` is two UDP ports of loopback in the place of the network: frames leave to the first and arrive at the second.
     """
 
@@ -38,6 +39,8 @@ class Nic:
     slot: int | None = None
     capture: Path | None = None
     wire: tuple[int, int] | None = None
+    tap: str | None = None
+    rom: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,13 @@ class DirectKernel:
 
 @dataclass(frozen=True, slots=True)
 class NetworkBoot:
-    """The firmware boots from the first card: `file` is what DHCP names, in the TFTP folder `tftp`."""
+    """The firmware boots from the first card: `file` is what DHCP names, in the TFTP folder `tftp`.
 
-    tftp: Path
-    file: str
+    On a tap device it is for others to say that.
+    """
+
+    tftp: Path | None = None
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +129,15 @@ def _card(guest: Guest, number: int, nic: Nic) -> Iterator[str]:
     backend = f"user,id=net{number},net={nic.network}"
     if nic.wire:
         backend = "socket,id=net{},udp=127.0.0.1:{},localaddr=127.0.0.1:{}".format(number, *nic.wire)
+    if nic.tap:
+        backend = f"tap,id=net{number},ifname={nic.tap},script=no,downscript=no"
     device = f"virtio-net-pci,netdev=net{number},mac={nic.mac}"
     if nic.slot is not None:
         device += f",addr={nic.slot}"
     if isinstance(guest.start, NetworkBoot) and number == 0:
-        backend += f",tftp={_escaped(guest.start.tftp)},bootfile={_escaped(guest.start.file)}"
-        device += ",bootindex=0"  # with its ROM, which is iPXE for BIOS and UEFI
+        if guest.start.tftp:
+            backend += f",tftp={_escaped(guest.start.tftp)},bootfile={_escaped(guest.start.file)}"
+        device += ",bootindex=0" if nic.rom else ",bootindex=0,romfile="
     else:
         device += ",romfile="
     yield from ("-netdev", backend, "-device", device)

@@ -15,7 +15,7 @@ from imagebuilder import resources
 from imagebuilder.errors import MissingToolError
 from imagebuilder.host.command import CLEAN_ENVIRONMENT
 
-TABLES: Mapping[str, str] = {verb: f"apt-{verb}.txt" for verb in ("build", "boot", "uki", "test")}
+TABLES: Mapping[str, str] = {verb: f"apt-{verb}.txt" for verb in ("build", "boot", "serve", "uki", "test")}
 """Verb -> the file that lists its tools."""
 
 

@@ -13,7 +13,7 @@ Source: github.com/opencontainers/image-spec, manifest.md (`subject`) and distri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,17 @@ def all_referrers(layout: Layout, index: Index) -> Iterator[tuple[Blob, Referrer
     Raises ImagebuilderError for a damaged one.
     """
     for entry, manifest in index.foreign_blobs():
-        if entry.get("mediaType") == MANIFEST_TYPE:
-            value: dict[str, Any] = json.loads(layout.read(manifest.sha256))
-            if subject := value.get("subject"):
-                yield blob_of(subject), Referrer(value.get("artifactType", ""), manifest, layers_of(value))
+        if about := referrer_of(layout, entry, manifest):
+            yield about
+
+
+def referrer_of(layout: Layout, entry: Mapping[str, Any], manifest: Blob) -> tuple[Blob, Referrer] | None:
+    """An entry of the index as a referrer, after the manifest that it is about; None when it is about none.
+
+    Raises ImagebuilderError for a damaged one.
+    """
+    if entry.get("mediaType") != MANIFEST_TYPE:
+        return None
+    value: dict[str, Any] = json.loads(layout.read(manifest.sha256))
+    subject = value.get("subject")
+    return (blob_of(subject), Referrer(value.get("artifactType", ""), manifest, layers_of(value))) if subject else None

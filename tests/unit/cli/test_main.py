@@ -20,6 +20,8 @@ HEAVY = {
     "imagebuilder.engine",
     "imagebuilder.spec",
     "http.server",
+    "aiohttp",
+    "sqlalchemy",
     "urllib3",
 }
 

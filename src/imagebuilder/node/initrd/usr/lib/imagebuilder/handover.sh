@@ -22,7 +22,7 @@ hand_over() {
 # KEY='value' lines for sh and for systemd: read by the agent and by whatever forwards syslog.
 write_boot_facts() {
     local name value
-    for name in API_CB BOOTIF_MAC SYSLOGSERVER BASEFS OVERLAYFS MANIFEST; do
+    for name in API_CB BOOTIF_MAC SYSLOGSERVER BASEFS OVERLAYFS MANIFEST TOKEN; do
         eval "value=\$$name"
         printf "%s='%s'\n" "$name" "$(printf %s "$value" | tr -d "'")"
     done >"$RUN/boot.env"

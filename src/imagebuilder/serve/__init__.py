@@ -1,0 +1,19 @@
+"""`imagebuilder serve`: the boot server. Reads the store, never builds.
+
+catalog.py    what is in the store, by name, digest, file name; follows index.json
+ranges.py     which part of a file a Range header wants
+content.py    a file as an answer: sendfile, Range, ETag, for ever or to be asked again
+registry.py   /v2/: the store as a read-only OCI registry
+files.py      /blobs/, the paths of 2015, iPXE's programs
+identity.py   who asks: addresses and numbers as boot loaders write them
+nodes.py      nodes.yml: which machine gets what; roster.py follows it, assign.py changes it
+scripts.py    what a boot loader is told: iPXE, GRUB
+bootscripts.py    where it asks
+reports.py    what nodes report of their boots; body.py has the bodies of requests
+tasks.py      RackHD's task protocol; inventory.sh is a task of ours, hardware.py what its result says
+state/        what is remembered of nodes; listing.py shows it
+dnsmasq.py    addresses and boot programs, by dnsmasq
+nginx.py      nginx in front of it
+app.py        all routes, and what becomes of errors
+server.py     sockets, limits, a graceful stop
+"""

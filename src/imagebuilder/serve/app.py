@@ -1,0 +1,81 @@
+"""The boot server as one application: its routes, and what becomes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from imagebuilder.errors import ImagebuilderError
+from imagebuilder.serve.bootscripts import BootScripts
+from imagebuilder.serve.catalog import Shelf
+from imagebuilder.serve.files import Files
+from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.nodes import Nodes, start_for
+from imagebuilder.serve.registry import Registry
+from imagebuilder.serve.reports import Reports
+from imagebuilder.serve.roster import Roster
+from imagebuilder.serve.scripts import Start
+from imagebuilder.serve.state.database import Database
+from imagebuilder.serve.tasks import Tasks
+from imagebuilder.store.layout import Layout
+
+BODY_BYTES = 10_000_000
+"""The largest body that is taken, as in 2015."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is served: the store, and what nodes get of it: a nodes.yml, or what it would say.
+
+    `state` is a file or a postgresql:// URL, `builds` an artifact folder to take the names of 2015 from, `ipxe` the
+    folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked).
+    """
+
+    layout: Layout
+    nodes: Path | Nodes
+    state: str
+    builds: Path | None = None
+    ipxe: Path = Path("/usr/lib/ipxe")
+    address: str = ""
+
+
+def application(settings: Settings, tell: Tell) -> web.Application:
+    """All of it; `tell` gets a sentence for whatever the operator should know. Raises UserError."""
+    shelf = Shelf(settings.layout, tell)
+    roster = Roster(settings.nodes, tell)
+
+    def choose(identity: Identity) -> Start:
+        return start_for(shelf.catalog, roster.nodes, identity)
+
+    database = Database(settings.state)
+
+    async def close(_: web.Application) -> None:
+        database.close()
+
+    app = web.Application(middlewares=[_errors(tell)], client_max_size=BODY_BYTES)
+    app.on_cleanup.append(close)
+    app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
+    app.add_routes(Reports(database, tell).routes())
+    app.add_routes(Tasks(database, tell).routes())
+    app.add_routes(Registry(shelf).routes())
+    app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
+    return app
+
+
+def _errors(tell: Tell) -> Middleware:
+    @web.middleware
+    async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What failed on our side is the operator's to know, and worth asking again for a node."""
+        try:
+            return await handler(request)
+        except ImagebuilderError as error:
+            tell(f"{request.method} {request.rel_url}: {error.message}")
+            raise web.HTTPServiceUnavailable(text=f"{error.message}\n") from None
+
+    return errors

@@ -1,0 +1,9 @@
+"""What the boot server remembers of nodes, in SQLite or PostgreSQL.
+
+database.py   the connection, and bringing the schema up to date
+migrations/   the schema, one numbered file a version
+tables.py     the schema as it is now, for queries
+nodes.py      nodes as they are seen
+boots.py      their boots, and what they report of them
+tasks.py      commands for them; wait.py waits for their end
+"""

@@ -1,0 +1,77 @@
+"""A node that boots from `imagebuilder serve`: its network card's iPXE fetches the script, and the rest follows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from builds import PROGRAM
+from imagebuilder.boot.console import Console, Failed
+from imagebuilder.host.qemu import HOST_ADDRESS, Guest, NetworkBoot, Nic, running
+from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.listing import history_of
+from imagebuilder.serve.state.database import Database
+from imagebuilder.store.layout import Layout
+from serving import BootServer, boot_server
+
+pytestmark = [pytest.mark.boot, pytest.mark.timeout(900)]
+
+MAC = "52:54:00:00:00:07"
+SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def server(store_of_images: Layout) -> Iterator[BootServer]:
+    arguments = ("--image", "discovery:stable", "--append", "console=ttyS0,115200n8 loglevel=6")
+    with boot_server(store_of_images.root, *arguments) as server:
+        yield server
+
+
+def _verb(store_of_images: Layout, verb: str, *words: str) -> subprocess.Popen[str]:
+    argv: list[str | Path] = [PROGRAM, verb, "--cache", store_of_images.root.parent / "cache", *words]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def boot_until_ended(commands: list[subprocess.Popen[str]], guest: Guest) -> None:
+    """Have a node up for as long as some commands take."""
+    console, end = Console(), time.monotonic() + SECONDS
+    with running(guest) as node:
+        while any(command.poll() is None for command in commands):
+            assert time.monotonic() < end, console.tail
+            for event in console.feed(node.read(0.5) or b""):
+                assert not isinstance(event, Failed), f"{event}\n{console.tail}"
+
+
+def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
+    server: BootServer, store_of_images: Layout, tmp_path: Path
+) -> None:
+    script = f"http://{HOST_ADDRESS}:{server.port}/boot.ipxe"
+    guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC),), tmp_path / "console.log", memory_mb=512)
+    server.get(f"/boot.ipxe?mac={MAC}")  # so that there is somebody to wait for
+    run = _verb(store_of_images, "run", "--node", MAC, "--", "hostname && dmidecode --version >&2")
+    catalog = _verb(store_of_images, "catalog", MAC, "--renew")
+    try:
+        boot_until_ended([run, catalog], guest)
+    finally:
+        run.kill()
+        catalog.kill()
+    stdout, stderr = run.communicate()
+    assert (run.returncode, stdout) == (0, "monorail-micro\n"), stderr
+    assert stderr.startswith("3.")
+    stdout, stderr = catalog.communicate()
+    assert "QEMU" in stdout, stderr
+    assert re.search(rf"^card +\w+ {MAC} UP 10\.0\.2\.15", stdout, re.MULTILINE)
+    manifest = server.get("/v2/discovery/manifests/stable").headers["Docker-Content-Digest"]
+    assert server.line("ready for tasks").startswith(MAC)
+    assert f"{MAC} (127.0.0.1): discovery:stable {manifest}" in server.said
+    with closing(Database(str(store_of_images.root.parent / "cache/serve/state.sqlite"))) as database:
+        history = history_of(Identity(mac=MAC), database)
+    assert [event.phase for event in history.events][:4] == ["kernel", "modules", "network", "manifest"]
+    assert history.events[-1].phase == "switch"
+    assert (history.boots[0].phase, history.boots[0].choice.manifest) == ("agent", manifest)
