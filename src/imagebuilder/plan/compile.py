@@ -110,7 +110,7 @@ class _Compiler:
             f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)
         )
         pack = PackOverlay(keys.format, self.resolution.epoch, self._is_strict(image, keys))
-        packed = self.builder.add(f"{image.name}: pack", pack, upper=(upper,))
+        packed = self.builder.add(f"{image.name}: pack", pack, lower=below, upper=(upper,))
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
         listed = self.builder.add(f"{image.name}: sbom", inside, lower=below, upper=(upper,))
         self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format], listed))

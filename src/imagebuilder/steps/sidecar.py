@@ -1,12 +1,13 @@
 """What travels with an overlay in a folder of its own, because its format, or who unpacks it, has no place for it.
 
     .on-imagebuilder/
+      changes/      what the overlay changed in databases of the system (steps/databases.py)
       attributes    an EROFS image of the files and folders with extended attributes that the format
                     loses: a layer to be mounted above the overlay
       links/T-U-G   the names of symlinks, each closed by a zero byte, of time T, user U and group G
       folders       a cpio archive of the folders alone, to be unpacked after the overlay
 
-The last two are for archives: busybox cpio restores neither, and a folder's
+`links` and `folders` are for archives: busybox cpio restores neither, and a folder's
 time only until a file is made in it. Our initrd applies them (layers.sh,
 restore.sh) and takes the folder away; one that does not know it leaves it
 where it is. A file with attributes is in the overlay all the same, without them.
@@ -22,9 +23,11 @@ from pathlib import Path
 
 from imagebuilder.steps import cpio, erofs, tar
 from imagebuilder.steps.cpio import Member
+from imagebuilder.steps.databases import Changes
 from imagebuilder.steps.layer import Entry, standing_alone
 
 FOLDER = b".on-imagebuilder"
+CHANGES = FOLDER + b"/changes/"
 
 
 def losses(entries: Sequence[Entry], form: str) -> list[tuple[Entry, tuple[str, ...]]]:
@@ -38,15 +41,21 @@ def losses(entries: Sequence[Entry], form: str) -> list[tuple[Entry, tuple[str, 
     return found
 
 
-def add(entries: Sequence[Entry], form: str, epoch: int, scratch: Path) -> list[Entry]:
+def add(entries: Sequence[Entry], changes: Changes, form: str, epoch: int, scratch: Path) -> list[Entry]:
     """The entries, numbered, with all that has to travel with them; its files are made in `scratch`."""
-    contents = dict(_contents(entries, form, scratch))
-    folders = {FOLDER, *(os.path.dirname(name) for name in contents)}
+    contents: dict[bytes, Path | bytes] = dict(_contents(entries, form, scratch))
+    contents |= {CHANGES + os.fsencode(place): said for place, said in changes.items()}
+    folders = {folder for name in contents for folder in _folders_of(name)} | {FOLDER}
     added = [Entry(Member(name, stat.S_IFDIR | 0o755, mtime=epoch)) for name in folders]
     for name, content in contents.items():
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         added.append(Entry(Member(name, stat.S_IFREG | 0o644, mtime=epoch, size=size), content))
     return cpio.number([*entries, *added])
+
+
+def _folders_of(name: bytes) -> Iterator[bytes]:
+    while name := os.path.dirname(name):
+        yield name
 
 
 def _contents(entries: Sequence[Entry], form: str, scratch: Path) -> Iterator[tuple[bytes, Path | bytes]]:

@@ -171,7 +171,8 @@ def _check(booted: Node, base: Sequence[Operation], changes: Sequence[Operation]
     assert capture(work / "upper") == entries
     for form in ("cpio.gz", "squashfs"):
         packed = work / f"overlay.{form}"
-        PackOverlay(form, EPOCH).run(PlainMachine(work / "scratch"), {"upper": (work / "upper",)}, packed)
+        layers = {"lower": (work / "base",), "upper": (work / "upper",)}
+        PackOverlay(form, EPOCH).run(PlainMachine(work / "scratch"), layers, packed)
         assert view(booted.stack(work / "base.file", packed), EPOCH) == expected, form
 
 
