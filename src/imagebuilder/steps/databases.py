@@ -28,7 +28,11 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from imagebuilder.host.command import Command
+from imagebuilder.host.machine import Machine
 from imagebuilder.steps.files import resolve
+
+_MERGE = Path(__file__).parents[1] / "node/initrd/usr/lib/imagebuilder/merge.awk"
 
 Changes = Mapping[str, bytes]
 """By `TURN/KIND/PATH` an overlay's lists."""
@@ -55,10 +59,32 @@ def recorded(upper: Path, below: Path) -> dict[str, bytes]:
     triggers = (f"{_TRIGGERS}/{name}" for name in _listing(upper / _TRIGGERS))
     kinds = {**_KINDS, **dict.fromkeys(triggers, "set")}
     return {
-        f"1/{kind}/{name}": changes(kind, _content(below, name), (upper / name).read_bytes())
+        f"1/{kind}/{name}": changes(kind, content(below, name), (upper / name).read_bytes())
         for name, kind in sorted(kinds.items())
         if _is_file(upper / name)
     }
+
+
+def kind_of(place: str) -> str:
+    """KIND of `TURN/KIND/PATH`."""
+    return place.split("/", 2)[1]
+
+
+def path_of(place: str) -> str:
+    """PATH of `TURN/KIND/PATH`."""
+    return place.split("/", 2)[2]
+
+
+def merged(machine: Machine, kind: str, said: bytes, below: bytes) -> bytes:
+    """The database `below` after what the list `said` says, as the node makes it."""
+    folder = machine.scratch()
+    (folder / "said").write_bytes(said)
+    (folder / "below").write_bytes(below)
+    files = (str(_MERGE), str(folder / "said"), str(folder / "below"))
+    command = Command(("awk", "-v", f"kind={kind}", "-f", *files), env={"LC_ALL": "C"})
+    with machine.feed(command, folder / "merged"):
+        pass
+    return (folder / "merged").read_bytes()
 
 
 def changes(kind: str, old: bytes, new: bytes) -> bytes:
@@ -78,12 +104,12 @@ def changes(kind: str, old: bytes, new: bytes) -> bytes:
     return b"".join(text + end for text in said)
 
 
-def records(kind: str, content: bytes) -> dict[bytes, bytes]:
+def records(kind: str, text: bytes) -> dict[bytes, bytes]:
     """The records of a database by their keys, in their order."""
     if kind == "stanzas":
-        texts = (text.strip(b"\n") for text in content.split(b"\n\n"))
-        return {stanza_key(text): text for text in texts if text}
-    lines = (line for line in content.split(b"\n") if line)
+        stanzas = (stanza.strip(b"\n") for stanza in text.split(b"\n\n"))
+        return {stanza_key(stanza): stanza for stanza in stanzas if stanza}
+    lines = (line for line in text.split(b"\n") if line)
     return {line if kind == "set" else line.partition(b":")[0]: line for line in lines}
 
 
@@ -115,7 +141,8 @@ def _changed(kind: str, key: bytes, text: bytes, before: bytes | None) -> Iterat
         yield from (b"~" + key + b" " + name for name in old.split(b",") if name and name not in new.split(b","))
 
 
-def _content(root: Path, name: str) -> bytes:
+def content(root: Path, name: str) -> bytes:
+    """A database as it is in a root; empty when it is not there."""
     path = resolve(root, PurePosixPath("/", name))
     return path.read_bytes() if _is_file(path) else b""
 
