@@ -2,6 +2,7 @@
 
     .on-imagebuilder/
       changes/      what the overlay changed in databases of the system (steps/databases.py)
+      replaces      the names, each closed by a zero byte, of what it has that is below as well
       attributes    an EROFS image of the files and folders with extended attributes that the format
                     loses: a layer to be mounted above the overlay
       links/T-U-G   the names of symlinks, each closed by a zero byte, of time T, user U and group G
@@ -19,6 +20,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuilder.steps import cpio, erofs, tar
@@ -28,6 +30,8 @@ from imagebuilder.steps.layer import Entry, standing_alone
 
 FOLDER = b".on-imagebuilder"
 CHANGES = FOLDER + b"/changes/"
+REPLACES = FOLDER + b"/replaces"
+ATTRIBUTES = FOLDER + b"/attributes"
 
 
 def losses(entries: Sequence[Entry], form: str) -> list[tuple[Entry, tuple[str, ...]]]:
@@ -41,10 +45,19 @@ def losses(entries: Sequence[Entry], form: str) -> list[tuple[Entry, tuple[str, 
     return found
 
 
-def add(entries: Sequence[Entry], changes: Changes, form: str, epoch: int, scratch: Path) -> list[Entry]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an overlay where it is made: what it changed in databases, which names are below as well."""
+
+    changes: Changes
+    replaces: frozenset[bytes]
+
+
+def add(entries: Sequence[Entry], known: Known, form: str, epoch: int, scratch: Path) -> list[Entry]:
     """The entries, numbered, with all that has to travel with them; its files are made in `scratch`."""
     contents: dict[bytes, Path | bytes] = dict(_contents(entries, form, scratch))
-    contents |= {CHANGES + os.fsencode(place): said for place, said in changes.items()}
+    contents |= {CHANGES + os.fsencode(place): said for place, said in known.changes.items()}
+    contents[REPLACES] = b"".join(name + b"\0" for name in sorted(known.replaces))
     folders = {folder for name in contents for folder in _folders_of(name)} | {FOLDER}
     added = [Entry(Member(name, stat.S_IFDIR | 0o755, mtime=epoch)) for name in folders]
     for name, content in contents.items():
@@ -63,7 +76,7 @@ def _contents(entries: Sequence[Entry], form: str, scratch: Path) -> Iterator[tu
     if lost:
         with (scratch / "attributes").open("wb") as image:
             erofs.write(standing_alone(entries, lost), image)
-        yield FOLDER + b"/attributes", scratch / "attributes"
+        yield ATTRIBUTES, scratch / "attributes"
     if form == "squashfs":
         return
     links: dict[bytes, bytes] = defaultdict(bytes)

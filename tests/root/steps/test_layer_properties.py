@@ -10,15 +10,16 @@ import struct
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from imagebuilder.steps.layer import capture, settle
+from imagebuilder.steps.layer import Entry, capture, clamped, settle
 from imagebuilder.steps.overlay import PackOverlay
+from imagebuilder.steps.overlay_reader import read
 from layer_node import Node, node, view
 from machine import PlainMachine
 
@@ -119,7 +120,7 @@ OPERATIONS: Mapping[str, Callable[[bytes, bytes, int], None]] = {
 }
 
 
-def _do(root: Path, operations: Sequence[Operation]) -> None:
+def do(root: Path, operations: Sequence[Operation]) -> None:
     top = os.fsencode(root)
     for operation in operations:
         with suppress(OSError, shutil.Error):
@@ -159,11 +160,11 @@ def _check(booted: Node, base: Sequence[Operation], changes: Sequence[Operation]
     """Change a base as operations say, pack what changed in every format, boot each."""
     booted.run(f"cd /work; {_CLEAN}")
     work = booted.root / "work"
-    _do(work / "tree", base)
+    do(work / "tree", base)
     argv = ("mksquashfs", work / "tree", work / "base.file", "-quiet", "-no-progress", "-comp", "lz4")
     subprocess.run(argv, check=True, capture_output=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(LONG_AGO)})
     booted.run(f"set -e; cd /work; {_MOUNT}")
-    _do(work / "merged", changes)
+    do(work / "merged", changes)
     expected = view(work / "merged", EPOCH)
     booted.run("umount /work/merged")
     entries = capture(work / "upper", work / "base")
@@ -173,7 +174,23 @@ def _check(booted: Node, base: Sequence[Operation], changes: Sequence[Operation]
         packed = work / f"overlay.{form}"
         layers = {"lower": (work / "base",), "upper": (work / "upper",)}
         PackOverlay(form, EPOCH).run(PlainMachine(work / "scratch"), layers, packed)
+        assert list(_read(packed, work / f"read-{form}")) == _contents(clamped(entries, EPOCH)), form
         assert view(booted.stack(work / "base.file", packed), EPOCH) == expected, form
+
+
+def _read(packed: Path, scratch: Path) -> list[tuple[Entry, bytes]]:
+    """The entries of an artifact."""
+    scratch.mkdir()
+    return _contents(read(packed, scratch).entries)
+
+
+def _contents(entries: Sequence[Entry]) -> list[tuple[Entry, bytes]]:
+    """Entries, and their contents read: in which file these lie is another matter."""
+    found = []
+    for entry in entries:
+        content = entry.content if isinstance(entry.content, bytes) else entry.content.read_bytes()
+        found.append((replace(entry, content=b""), content))
+    return found
 
 
 @settings(
