@@ -23,7 +23,7 @@ class InstallPackages(Action):
     """
 
     kind: ClassVar[str] = "packages"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     requests: tuple[str, ...]
     local_debs: tuple[Source, ...]

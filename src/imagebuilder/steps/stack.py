@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from imagebuilder.host.machine import Machine
-from imagebuilder.steps import databases
 from imagebuilder.steps.base import Inputs, Step
-from imagebuilder.steps.layer import capture, settle
 
 _LEFTOVER = "var/cache/ldconfig/aux-cache"
 
@@ -26,6 +24,9 @@ class Stack(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Fill `output` with the merged databases."""
+        from imagebuilder.steps import databases  # late, for planning needs none of it
+        from imagebuilder.steps.layer import capture, settle
+
         (upper,) = inputs["upper"]
         layers = (*inputs["lower"], upper)
         with machine.overlay(inputs["made_on"]) as known:
