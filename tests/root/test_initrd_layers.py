@@ -171,7 +171,7 @@ def test_databases_that_several_overlays_changed_have_the_records_of_all(root: P
     own = Source(Member(b"db/passwd", stat.S_IFREG | 0o640, size=4, mtime=7), b"b:2\n")
     turns = [*_changed("lines/db/passwd", "=x:9\n"), *_changed("lines/db/passwd", "-x\n-base\n=b:2\n", turn=10)]
     _add(root, 2, _folder("db"), own, *turns)
-    script = "cat db/passwd; stat -c '%a %Y' db/passwd; ls -A | grep imagebuilder"
+    script = "cat db/passwd; stat -c '%a %Y' db/passwd; ls -A | grep imagebuilder; find /run -name passwd"
     assert _stack(root, script)[1] == ["root:0", "a:1", "b:2", "640 7"]
 
 

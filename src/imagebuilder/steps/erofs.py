@@ -140,11 +140,10 @@ def _read_names(content: bytes) -> list[tuple[bytes, int]]:
 
 
 def _part(image: IO[bytes], at: int, size: int) -> bytes:
-    image.seek(at)
-    data = image.read(size)
-    if len(data) != size:
+    if at + size > image.seek(0, os.SEEK_END):  # before so much memory is asked for
         raise ValueError("it ends in the middle")
-    return data
+    image.seek(at)
+    return image.read(size)
 
 
 def _placed(entries: Sequence[Entry]) -> list[_Inode]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ _TYPES = {
     tarfile.BLKTYPE: stat.S_IFBLK,
     tarfile.FIFOTYPE: stat.S_IFIFO,
 }
+_PLACE = re.compile(r"[1-9][0-9]{0,5}/[a-z]+/.+", re.DOTALL)
 _CHUNK = 1 << 20
 
 
@@ -67,7 +69,7 @@ def read(path: Path, scratch: Path) -> Overlay:
         with output_of(Command((*argv, str(path)))) as stream:
             found = list((_from_tar if head == b"hsqs" else _from_cpio)(stream, scratch))
             stream.read()  # what is behind the end of an archive
-    except (CommandError, tarfile.TarError) as error:
+    except (CommandError, tarfile.TarError, KeyError) as error:
         raise ImagebuilderError(f"`{path}` is damaged", hint="fetch it or build it again", detail=str(error)) from error
     except ImagebuilderError as error:
         raise ImagebuilderError(f"`{path}`: {error.message}", hint=error.hint) from error
@@ -145,11 +147,10 @@ def _sorted_out(found: dict[bytes, Entry]) -> Overlay:
         with entry.content.open("rb") as image:
             attributes = erofs.read_attributes(image)
     entries = [replace(entry, xattrs=attributes.get(entry.name) or entry.xattrs) for entry in own]
-    changes = {
-        os.fsdecode(name.removeprefix(CHANGES)): content(entry)
-        for name, entry in beside.items()
-        if name.startswith(CHANGES) and entry.kind == "file"
-    }
+    lists = {name: entry for name, entry in beside.items() if name.startswith(CHANGES) and entry.kind == "file"}
+    changes = {os.fsdecode(name.removeprefix(CHANGES)): content(entry) for name, entry in lists.items()}
+    if strange := [place for place in changes if not _PLACE.fullmatch(place)]:
+        raise ImagebuilderError(f"a list of changes with a strange name travels beside the overlay: `{strange[0]}`")
     names = frozenset(content(beside[REPLACES]).split(b"\0")[:-1]) if REPLACES in beside else None
     return Overlay(tuple(cpio.number(entries)), changes, names)
 

@@ -59,10 +59,11 @@ def add(entries: Sequence[Entry], known: Known, form: str, epoch: int, scratch: 
     contents |= {CHANGES + os.fsencode(place): said for place, said in known.changes.items()}
     contents[REPLACES] = b"".join(name + b"\0" for name in sorted(known.replaces))
     folders = {folder for name in contents for folder in _folders_of(name)} | {FOLDER}
-    added = [Entry(Member(name, stat.S_IFDIR | 0o755, mtime=epoch)) for name in folders]
+    # Root's alone: lists of changes have passwords, and an initrd of others leaves them where they are.
+    added = [Entry(Member(name, stat.S_IFDIR | 0o700, mtime=epoch)) for name in folders]
     for name, content in contents.items():
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        added.append(Entry(Member(name, stat.S_IFREG | 0o644, mtime=epoch, size=size), content))
+        added.append(Entry(Member(name, stat.S_IFREG | 0o600, mtime=epoch, size=size), content))
     return cpio.number([*entries, *added])
 
 

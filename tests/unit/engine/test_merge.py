@@ -161,6 +161,16 @@ def test_names_outside_of_the_overlay_are_refused(tmp_path: Path, name: str) -> 
         _merged(tmp_path, _overlay(tmp_path / "one", _file(name)))
 
 
+def test_list_of_changes_with_a_strange_name_is_refused(tmp_path: Path) -> None:
+    folders = [_folder(f".on-imagebuilder/changes{rest}") for rest in ("", "/x")]
+    entries = [*folders, _file(".on-imagebuilder/changes/x/y")]
+    archive = io.BytesIO()
+    cpio.write(entries, archive)
+    (tmp_path / "one").write_bytes(archive.getvalue())
+    with pytest.raises(ImagebuilderError, match="a strange name"):
+        _merged(tmp_path, tmp_path / "one")
+
+
 def test_verb_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, output = _overlay(tmp_path / "one", _file("a")), tmp_path / "new/out.squashfs"
     assert main(["merge", str(path), "-o", str(output), "--json"]) == 0

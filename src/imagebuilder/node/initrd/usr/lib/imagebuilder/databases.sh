@@ -24,6 +24,7 @@ merge_databases() {
         done
     done
     place_databases
+    rm -rf "$MERGED" # with passwords in it, and /run is the booted system's
     # One of them has libraries that the others' cache does not know.
     [ "$cache_count" -lt 2 ] || chroot /newroot ldconfig -X ||
         fail NB-STACK "the cache of libraries cannot be made anew"
