@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -111,7 +110,7 @@ def _stacked(site: Site) -> Outcome:
     folder = site.folder / "stacked"
     subprocess.run([PROGRAM, "init", folder / "tree"], check=True, capture_output=True)
     shutil.copytree(STACKED, folder / "tree", dirs_exist_ok=True)
-    shutil.copytree(site.artifacts.folder, folder / "builds", copy_function=os.link, ignore=lambda *_: [".lock"])
+    shutil.copytree(site.artifacts.folder, folder / "builds")
     Builds(folder / "tree", folder / "builds", site.package_cache).build()
     artifacts = select(folder / "builds", Selection(overlays=("one", "two", "three")))
     return site.boot("stacked", lambda it: replace(it, artifacts=artifacts, command=INSPECT_STACKED))

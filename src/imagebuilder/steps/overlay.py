@@ -30,7 +30,7 @@ class PackOverlay(Step):
     """
 
     kind: ClassVar[str] = "overlay"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     format: str
     epoch: int
