@@ -17,7 +17,9 @@ FAILED = 99
 _LOAD = """
 set -u
 RUN=$1
-for part in report record arguments modules network fetch trust manifest layers handover; do . "$2/$part.sh"; done
+for part in report record arguments modules network fetch trust manifest layers databases handover; do
+    . "$2/$part.sh"
+done
 STALL=1
 log() { echo "nb: $2"; }
 fail() { log 3 "error=$1 detail=$2"; exit 99; }

@@ -25,6 +25,7 @@ from imagebuilder.steps.provision import Provision
 from imagebuilder.steps.rootfs import Rootfs
 from imagebuilder.steps.sbom import InstalledPackages
 from imagebuilder.steps.squashfs import Squashfs
+from imagebuilder.steps.stack import Stack
 from imagebuilder.steps.unsquash import Unsquash
 from imagebuilder.store.manifest import BASE, OVERLAYS
 
@@ -46,6 +47,10 @@ class _Compiler:
     builder: Builder
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By image name the step ids of its layers, bottom first."""
+    made_on: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """By the layer of each overlay its image's name, and the layers that it was made on."""
+    stacks: set[str] = field(default_factory=set)
+    """The layers that merge what those below them changed."""
 
     def layers(self, name: str) -> tuple[str, ...]:
         """The layers of an image, planned at first sight."""
@@ -102,19 +107,39 @@ class _Compiler:
         return Bootstrap(rootfs) if self.tree.settings.installs_directly else Mmdebstrap(rootfs)
 
     def _overlay(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
-        below: tuple[str, ...] = ()
-        for name in keys.base:
-            below = (*below, *(layer for layer in self.layers(name) if layer not in below))
+        below = self._below(image, keys)
         actions = actions_of(self.tree, image, self._packages(image))
         upper = self.builder.add(
             f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)
         )
+        self.made_on[upper] = (image.name, below)
         pack = PackOverlay(keys.format, self.resolution.epoch, self._is_strict(image, keys))
-        packed = self.builder.add(f"{image.name}: pack", pack, upper=(upper,))
+        packed = self.builder.add(f"{image.name}: pack", pack, lower=below, upper=(upper,))
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
         listed = self.builder.add(f"{image.name}: sbom", inside, lower=below, upper=(upper,))
         self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format], listed))
         return (*below, upper)
+
+    def _below(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
+        """The layers that an overlay is made on; those that know nothing of each other as the node stacks them."""
+        below: tuple[str, ...] = ()
+        for name in keys.base:
+            layers = self.layers(name)
+            if {*below} <= {*layers}:
+                below = layers
+                continue
+            for layer in layers:
+                if layer in below or layer in self.stacks:
+                    continue
+                stack = (self._stack(image, below, layer),) if layer in self.made_on else ()
+                below = (*below, layer, *stack)
+        return below
+
+    def _stack(self, image: ImageSpec, below: tuple[str, ...], upper: str) -> str:
+        owner, made_on = self.made_on[upper]
+        step = self.builder.add(f"{image.name}: stack {owner}", Stack(), lower=below, made_on=made_on, upper=(upper,))
+        self.stacks.add(step)
+        return step
 
     def _is_strict(self, image: ImageSpec, keys: OverlayKeys) -> bool:
         if self.tree.settings.strict_portable and keys.format != "cpio.gz":

@@ -92,6 +92,60 @@ def write(entries: Sequence[Entry], image: IO[bytes]) -> None:
         image.write(bytes(-inode.size % _BLOCK))
 
 
+def read_attributes(image: IO[bytes]) -> dict[bytes, tuple[tuple[str, bytes], ...]]:
+    """By name the attributes that an image of `write` holds. Raises ImagebuilderError for any other."""
+    try:
+        superblock = _SUPERBLOCK.unpack(_part(image, _SUPERBLOCK_AT, _SUPERBLOCK.size))
+        if superblock[0] != _MAGIC:
+            raise ImagebuilderError("the attributes beside the overlay are no EROFS")
+        found: dict[bytes, tuple[tuple[str, bytes], ...]] = {}
+        seen: set[int] = set()
+        waiting = [(b".", superblock[5])]
+        while waiting:
+            name, at = waiting.pop()
+            found[name], names = _read_inode(image, at)
+            if names and at not in seen:
+                seen.add(at)
+                folder = b"" if name == b"." else name + b"/"
+                waiting += [(folder + inside, number) for inside, number in names if inside not in (b".", b"..")]
+    except (struct.error, ValueError, StopIteration) as error:
+        raise ImagebuilderError("the attributes beside the overlay are damaged") from error
+    return found
+
+
+def _read_inode(image: IO[bytes], at: int) -> tuple[tuple[tuple[str, bytes], ...], list[tuple[bytes, int]]]:
+    """An inode's attributes, and the names in it if it is a folder."""
+    _, count, mode, _, size, block, *_ = _INODE.unpack(_part(image, at * _SLOT, _INODE.size))
+    packed = _part(image, at * _SLOT + _INODE.size, (count - 1) * 4 + len(_XATTR_HEAD) if count else 0)
+    place = len(_XATTR_HEAD)
+    xattrs = []
+    while place < len(packed):
+        length, index, value_length = _XATTR.unpack_from(packed, place)
+        name = packed[place + _XATTR.size :][:length]
+        value = packed[place + _XATTR.size + length :][:value_length]
+        xattrs.append((next(p for p, i in _PREFIXES if i == index) + os.fsdecode(name), value))
+        place += -(-(_XATTR.size + length + value_length) // 4) * 4
+    return tuple(sorted(xattrs)), _read_names(_part(image, block * _BLOCK, size)) if stat.S_ISDIR(mode) else []
+
+
+def _read_names(content: bytes) -> list[tuple[bytes, int]]:
+    found = []
+    for start in range(0, len(content), _BLOCK):
+        block = content[start : start + _BLOCK]
+        _, first, _ = _DIRENT.unpack_from(block)
+        heads = [_DIRENT.unpack_from(block, at) for at in range(0, first, _DIRENT.size)]
+        ends = [*(place for _, place, _ in heads[1:]), len(block)]
+        found += [(block[place:end].rstrip(b"\0"), number) for (number, place, _), end in zip(heads, ends, strict=True)]
+    return found
+
+
+def _part(image: IO[bytes], at: int, size: int) -> bytes:
+    if at + size > image.seek(0, os.SEEK_END):  # before so much memory is asked for
+        raise ValueError("it ends in the middle")
+    image.seek(at)
+    return image.read(size)
+
+
 def _placed(entries: Sequence[Entry]) -> list[_Inode]:
     """The inodes, in their order, with the names in each folder."""
     last = {entry.member.inode: entry for entry in entries}  # the last name of a file has its content

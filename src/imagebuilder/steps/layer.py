@@ -133,6 +133,19 @@ def standing_alone(entries: Sequence[Entry], chosen: Iterable[Entry]) -> list[En
     return [entry for entry in entries if entry.name in names]
 
 
+def replaced(entries: Iterable[Entry], below: Path) -> frozenset[bytes]:
+    """The names of sorted entries, whiteouts apart, that the merged view `below` has as well."""
+    root = os.fsencode(below)
+    found: set[bytes] = set()
+    folders = {b""}
+    for entry in entries:
+        path = os.path.join(root, entry.name)
+        if os.path.dirname(entry.name) in folders and os.path.lexists(path):
+            found |= {entry.name} if entry.kind != "whiteout" else set()
+            folders |= {entry.name} if _is_folder(path) else set()
+    return frozenset(found)
+
+
 _NOTHING = b""
 """In place of the folder below: the layers below have none there. (None: they are not known.)"""
 

@@ -52,6 +52,7 @@ stack_layers() {
     mkdir /layers/upper /layers/work
     mount -t overlay -o "lowerdir=$lower,upperdir=/layers/upper,workdir=/layers/work" overlay /newroot ||
         fail NB-MOUNT "the layers cannot be stacked: $lower"
+    merge_databases
     rm -rf "/newroot/$SIDECAR"
 }
 
