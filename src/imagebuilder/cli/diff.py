@@ -41,10 +41,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print."""
-    from imagebuilder.engine.difference import compare, read_side
+    from imagebuilder.engine.difference import compare
+    from imagebuilder.engine.parts import read_parts
 
     layout = layout_of(arguments)
-    differences = compare(read_side(layout, arguments.old), read_side(layout, arguments.new))
+    differences = compare(read_parts(layout, arguments.old), read_parts(layout, arguments.new))
     if arguments.json:
         equal = all(difference.equal for difference in differences)
         print(json.dumps({"equal": equal, "layers": [dataclasses.asdict(difference) for difference in differences]}))

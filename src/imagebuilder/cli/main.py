@@ -13,7 +13,8 @@ from imagebuilder import __version__
 from imagebuilder.cli.render import rendered
 
 _VERBS = (
-    *("build", "plan", "lock", "shell", "boot", "store", "push", "pull", "sbom", "diff", "verify_reproducible"),
+    *("build", "plan", "lock", "shell", "boot", "store", "push", "pull", "sbom"),
+    *("inspect", "diff", "verify_reproducible"),
     *("init", "keygen", "migrate", "doctor"),
 )
 _EPILOG = """\

@@ -4,27 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from imagebuilder import digest
-from imagebuilder.engine.artifacts import SUMS, read_sums
-from imagebuilder.engine.sbom import PACKAGES, find_manifest, package_lists
-from imagebuilder.errors import UserError
-from imagebuilder.sbom.packages import PackageList
-from imagebuilder.store.index import read_index
-from imagebuilder.store.layout import Layout
-from imagebuilder.store.manifest import Manifest
-from imagebuilder.store.referrers import all_referrers
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A layer as it is compared; `packages` is None when nobody knows them, `kind` "" likewise."""
-
-    kind: str
-    title: str
-    sha256: str
-    packages: PackageList | None
+from imagebuilder.engine.parts import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +28,6 @@ class LayerDifference:
     new: str
     equal: bool
     changes: tuple[Change, ...] | None
-
-
-def read_side(layout: Layout, given: str) -> tuple[Part, ...]:
-    """The layers of a name in the store, of a digest or of an artifact folder. Raises UserError."""
-    if "/" in given or Path(given).is_dir():
-        return _read_folder(layout, Path(given))
-    blob, manifest = find_manifest(layout, given)
-    lists = package_lists(layout, blob)
-    return tuple(
-        Part(layer.media_type, layer.title, layer.blob.sha256, lists.get(layer.title)) for layer in manifest.layers
-    )
 
 
 def compare(old: Sequence[Part], new: Sequence[Part]) -> tuple[LayerDifference, ...]:
@@ -106,32 +76,3 @@ def _versions(part: Part | None) -> Mapping[str, str]:
         else f"{identity.name}:{identity.architecture}": identity.version
         for identity in identities
     }
-
-
-def _read_folder(layout: Layout, folder: Path) -> tuple[Part, ...]:
-    """The artifacts of a folder; what is in them is known by their digests, if the store has seen them."""
-    if not folder.is_dir():
-        raise UserError(f"there is no artifact folder `{folder}`")
-    sums = read_sums(folder)
-    names = [path.name for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    known = _known_layers(layout)
-    parts = []
-    for name in names:
-        if name != SUMS:
-            sha256 = sums.get(name) or digest.of_file(folder / name)
-            kind, packages = known.get(sha256, ("", None))
-            parts.append(Part(kind, name, sha256, packages))
-    return tuple(parts)
-
-
-def _known_layers(layout: Layout) -> dict[str, tuple[str, PackageList]]:
-    """By the digest of a layer its media type and packages, of every manifest that has lists."""
-    known: dict[str, tuple[str, PackageList]] = {}
-    for about, referrer in all_referrers(layout, read_index(layout)):
-        if referrer.artifact_type == PACKAGES:
-            layers = Manifest.from_bytes(layout.read(about.sha256)).layers
-            for layer, file in zip(layers, referrer.files, strict=True):
-                if layer.blob.sha256 not in known:
-                    listed = PackageList.from_json(layout.read(file.blob.sha256))
-                    known[layer.blob.sha256] = (layer.media_type, listed)
-    return known

@@ -17,8 +17,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from imagebuilder.steps.layer import capture, settle
+from imagebuilder.engine.unpacked import opened
+from imagebuilder.steps.cpio import Member
+from imagebuilder.steps.layer import Entry, capture, clamped, settle
 from imagebuilder.steps.overlay import PackOverlay
+from imagebuilder.steps.view import bytes_of
 from layer_node import Node, node, view
 from machine import PlainMachine
 
@@ -173,6 +176,13 @@ def _check(booted: Node, base: Sequence[Operation], changes: Sequence[Operation]
         packed = work / f"overlay.{form}"
         PackOverlay(form, EPOCH).run(PlainMachine(work / "scratch"), {"upper": (work / "upper",)}, packed)
         assert view(booted.stack(work / "base.file", packed), EPOCH) == expected, form
+        with opened(packed) as found:
+            assert _values(found, form) == _values(clamped(entries, EPOCH), form), form
+
+
+def _values(entries: Sequence[Entry], form: str) -> list[tuple[Member, bytes, tuple[tuple[str, bytes], ...]]]:
+    """Entries with their contents; a squashfs says nothing of the mode of symlinks."""
+    return [(entry.member, bytes_of(entry), entry.xattrs) for entry in entries]
 
 
 @settings(
