@@ -23,6 +23,11 @@ _FORMS: tuple[tuple[bytes, tuple[str, ...], _Reader], ...] = (
 """By how a file begins what gives its archive, and who reads that."""
 
 
+def is_archive(file: Path) -> bool:
+    """Whether it begins like one of those that can be read."""
+    return _form(file) is not None
+
+
 @contextmanager
 def opened(file: Path) -> Iterator[list[Entry]]:
     """The entries of a `cpio.gz`, `cpio.zst`, plain cpio or squashfs; their contents are there during the block.
@@ -31,9 +36,7 @@ def opened(file: Path) -> Iterator[list[Entry]]:
     """
     if not file.is_file():
         raise UserError(f"there is no file `{file}`")
-    with file.open("rb") as reader:
-        head = reader.read(8)
-    found = next(((argv, read) for magic, argv, read in _FORMS if head.startswith(magic)), None)
+    found = _form(file)
     if not found:
         raise UserError(f"{file} is neither a cpio archive nor a squashfs", hint="overlays, bases and initrds are")
     argv, read = found
@@ -47,3 +50,9 @@ def opened(file: Path) -> Iterator[list[Entry]]:
         except ImagebuilderError as error:
             raise UserError(f"{file} is damaged: {error.message}", hint=error.hint) from None
         yield entries
+
+
+def _form(file: Path) -> tuple[tuple[str, ...], _Reader] | None:
+    with file.open("rb") as reader:
+        head = reader.read(8)
+    return next(((argv, read) for magic, argv, read in _FORMS if head.startswith(magic)), None)

@@ -84,6 +84,26 @@ def kind_of(line: str) -> str:
     return line.partition(" ")[0]
 
 
+def ways(old: str, new: str) -> tuple[str, ...]:
+    """In what two lines of one path differ, in words; () if in nothing."""
+    kind, other = kind_of(old), kind_of(new)
+    if kind != other:
+        return (f"{kind} -> {other}",)
+    if kind == "symlink":
+        (owner, _, target), (other_owner, _, other_target) = (line.split(" ", 3)[1:] for line in (old, new))
+        pairs = [("owner", owner, other_owner), ("target", target, other_target)]
+    else:
+        names = ("mode", "owner", *(("content",) if kind == "file" else ("number",) if kind == "device" else ()))
+        (_, *words), (_, *other_words) = old.split(" "), new.split(" ")
+        pairs = list(zip(names, words, other_words, strict=False))
+        pairs.append(("attributes", str(words[len(names) :]), str(other_words[len(names) :])))
+    return tuple(
+        name if name in ("content", "attributes") else f"{name} {before} -> {after}"
+        for name, before, after in pairs
+        if before != after
+    )
+
+
 def folders_above(path: str) -> list[str]:
     """The folders that an absolute path lies in, from the root's first on: `/usr`, `/usr/bin`."""
     places = [index for index, letter in enumerate(path) if letter == "/" and index]

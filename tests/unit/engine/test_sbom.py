@@ -25,8 +25,8 @@ NEW = {
     "x.overlay.cpio.gz": (OVERLAYS["cpio.gz"], {"lshw": "1"}),
 }
 CHANGES = (
-    LayerDifference("vmlinuz-6.1", "vmlinuz-6.1", equal=True, changes=()),
-    LayerDifference("initrd.img-6.1", "initrd.img-6.1", equal=True, changes=()),
+    LayerDifference("vmlinuz-6.1", "vmlinuz-6.1", equal=True, changes=(), files=()),
+    LayerDifference("initrd.img-6.1", "initrd.img-6.1", equal=True, changes=(), files=()),
     LayerDifference(
         "base.6.1.img",
         "base.6.2.img",
