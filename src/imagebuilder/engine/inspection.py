@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from imagebuilder.engine.keeping import footing_of as kept_footing
 from imagebuilder.engine.parts import Part, read_parts
 from imagebuilder.engine.unpacked import opened
 from imagebuilder.steps.footing import Footing, footing_of
@@ -63,6 +64,7 @@ class Inspection:
 def inspect(layout: Layout, artifact: str, base: str | None) -> Inspection:
     """Inspect a file, or the top layer of an image in the store; `base` names what it was made on.
 
+    Without it that is what the store knows, else the layers below it in its image.
     Raises UserError for what is not there, or is no layer.
     """
     *others, part = read_parts(layout, artifact)
@@ -71,8 +73,9 @@ def inspect(layout: Layout, artifact: str, base: str | None) -> Inspection:
         entries = stack.enter_context(opened(part.file))
         lower = [stack.enter_context(opened(other.file)) for other in below]
         view = view_of(entries)
-        on = tuple(other.sha256 for other in below)
-        footing = footing_of(on, view, stacked(map(view_of, lower))) if lower else None
+        footing = None if base else kept_footing(layout, part.sha256)
+        if lower and not footing:
+            footing = footing_of(tuple(other.sha256 for other in below), view, stacked(map(view_of, lower)))
         return Inspection(
             part=part,
             size=part.file.stat().st_size,

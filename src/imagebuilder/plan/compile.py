@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from imagebuilder.errors import SpecError
 from imagebuilder.plan import names
-from imagebuilder.plan.bootable import bootables
+from imagebuilder.plan.bootable import bootables, stack
 from imagebuilder.plan.initrd import InitrdInputs, add_initrd
 from imagebuilder.plan.model import Artifact, Builder, Plan
 from imagebuilder.plan.provisioner import actions_of, path_excludes
@@ -18,6 +18,7 @@ from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageR
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source, Step
 from imagebuilder.steps.bootstrap import Bootstrap
+from imagebuilder.steps.footing import WriteFooting
 from imagebuilder.steps.interpreter import PythonBundle
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.overlay import PackOverlay
@@ -113,8 +114,18 @@ class _Compiler:
         packed = self.builder.add(f"{image.name}: pack", pack, upper=(upper,))
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
         listed = self.builder.add(f"{image.name}: sbom", inside, lower=below, upper=(upper,))
-        self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format], listed))
+        footing = self._footing(image, lower=below, upper=(upper,))
+        name = names.overlay(image, keys)
+        self.builder.yields(Artifact(name, image.name, packed, OVERLAYS[keys.format], listed, footing))
         return (*below, upper)
+
+    def _footing(self, image: ImageSpec, **layers: tuple[str, ...]) -> str:
+        """What an overlay is made on: artifacts of this plan and of earlier builds, from the bottom to the top."""
+        *below, _ = dict.fromkeys(stack(image, {image.name: image for image in self.tree.images}))
+        made = {artifact.image: artifact.step for artifact in self.builder.artifacts}
+        built = tuple(Source.of(self.resolution.bases[name]) for name in below if name not in made)
+        on = tuple(made[name] for name in below if name in made)
+        return self.builder.add(f"{image.name}: footing", WriteFooting(tuple(below), built), on=on, **layers)
 
     def _is_strict(self, image: ImageSpec, keys: OverlayKeys) -> bool:
         if self.tree.settings.strict_portable and keys.format != "cpio.gz":

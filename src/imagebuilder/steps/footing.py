@@ -64,13 +64,14 @@ def footing_of(on: tuple[str, ...], layer: View, below: View) -> Footing:
 
 @dataclass(frozen=True, slots=True)
 class WriteFooting(Step):
-    """The footing of the layer `upper` on the layers `lower`, which are in the artifacts `on` and `built`.
+    """The footing of the layer `upper` on the layers `lower`, which are in the artifacts `built` and `on`.
 
-    `built` are artifacts of earlier builds, below all others.
+    `base` names the images below; `built` are artifacts of earlier builds, below all others.
     """
 
     kind: ClassVar[str] = "footing"
 
+    base: tuple[str, ...]
     built: tuple[Source, ...] = ()
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
