@@ -14,7 +14,7 @@ from imagebuilder.cli.render import rendered
 
 _VERBS = (
     *("build", "plan", "lock", "shell", "boot", "store", "push", "pull", "sbom"),
-    *("inspect", "diff", "check", "verify_reproducible"),
+    *("inspect", "diff", "check", "whence", "verify_reproducible"),
     *("init", "keygen", "migrate", "doctor"),
 )
 _EPILOG = """\
