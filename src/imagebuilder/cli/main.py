@@ -13,7 +13,7 @@ from imagebuilder import __version__
 from imagebuilder.cli.render import rendered
 
 _VERBS = (
-    *("build", "plan", "lock", "shell", "boot", "store", "push", "pull", "sbom"),
+    *("build", "plan", "lock", "shell", "capture", "boot", "store", "push", "pull", "sbom"),
     *("inspect", "diff", "check", "whence", "verify_reproducible"),
     *("init", "keygen", "migrate", "doctor"),
 )
