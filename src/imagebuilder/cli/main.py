@@ -14,7 +14,7 @@ from imagebuilder.cli.render import rendered
 
 _VERBS = (
     *("build", "plan", "lock", "shell", "capture", "boot", "store", "push", "pull", "sbom"),
-    *("inspect", "diff", "check", "whence", "verify_reproducible"),
+    *("inspect", "size", "diff", "check", "whence", "verify_reproducible"),
     *("init", "keygen", "migrate", "doctor"),
 )
 _EPILOG = """\
