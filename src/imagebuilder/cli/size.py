@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         from imagebuilder.pages.size import size_page
 
         title = f"Size of {', '.join(name.rstrip('/') for name in arguments.images)}"
-        arguments.html.write_text(size_page(layers, title), encoding="utf-8")
+        arguments.html.write_text(size_page(layers, title), encoding="utf-8", errors="backslashreplace")
         print(f"{len(layers)} layers, {size_text(sum(layer.packed for layer in layers))} to fetch", file=sys.stderr)
     else:
         _print(layers)

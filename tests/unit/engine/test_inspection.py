@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from builds import PROGRAM
 from imagebuilder.cli.main import main
+from imagebuilder.steps import cpio
+from imagebuilder.steps.cpio import Member
+from imagebuilder.steps.layer import Entry
 from layers import layer, status, write_base, write_overlay
 
 BASE = layer(
@@ -81,3 +88,17 @@ def test_without_its_base_an_overlay_still_tells_what_is_in_it(
 def test_what_is_not_there_is_the_users_error(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", name, "--store", str(tmp_path)]) == 2
     assert name in capsys.readouterr().err
+
+
+def test_names_that_are_no_text_are_printed_as_they_are(tmp_path: Path) -> None:
+    name = b"opt/not \xff utf-8"
+    file = Entry(Member(name, stat.S_IFREG | 0o644, size=1), b"x")
+    overlay = write_overlay(tmp_path / "x.gz", cpio.number([*layer({"/opt/x": ""}), file]))
+    base = write_base(tmp_path / "base.img", layer({}))
+    other = write_overlay(tmp_path / "y.gz", layer({"/opt/x": ""}))
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    for verb in (["inspect", overlay, "--base", base, "--json"], ["diff", other, overlay], ["size", overlay]):
+        argv = [str(PROGRAM), *map(str, verb), "--store", str(tmp_path / "store")]
+        done = subprocess.run(argv, capture_output=True, check=True, env=strict)
+        assert (name in done.stdout) == (verb[0] == "diff")
+        assert done.stderr == b""

@@ -134,6 +134,13 @@ def test_relations_of_packages(name: str, base: str, brings: str, conflicts: dic
     assert {finding.name: finding.text for finding in found.conflicts} == conflicts
 
 
+def test_versions_that_are_none_are_no_crash() -> None:
+    odd = stanza("lib", "x:y:z", Provides="(=", Conflicts="?? (<< :)") + "Package: p\n\n\0\n\nStatus: a b installed\n\n"
+    upper = view_of(layer({"/var/lib/dpkg/status": odd + stanza("tool", "a:1", Depends="lib (>= b:2)")}))
+    below = _view({}, odd)
+    assert check(footing_of((), upper, below), upper, below).verdict in ("fits", "package conflicts")
+
+
 VERDICTS = (
     (Fit(), "fits"),
     (Fit(shadows=(Finding("/x", "y"),)), "shadows changed files"),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagebuilder.engine.unpacked import opened
@@ -158,6 +158,36 @@ def test_mangled_attributes_are_read_or_refused_and_nothing_else(place: int, byt
     for image in (bytes(mangled), ATTRIBUTES[:length]):
         with suppress(ImagebuilderError):
             erofs.read_attributes(image)
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tree in every format."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    root = _tree(folder / "root")
+    (folder / "scratch").mkdir()
+    for form in FORMATS:
+        PackOverlay(form, 0).run(PlainMachine(folder / "scratch"), {"upper": (root,)}, folder / form)
+    return folder
+
+
+@settings(
+    max_examples=int(os.environ.get("IMAGEBUILDER_TEST_FUZZ", "400")) // 4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.sampled_from(FORMATS), st.floats(0, 1, exclude_max=True), st.integers(1, 255), st.booleans())
+def test_mangled_artifact_is_read_or_the_users_error_and_nothing_else(
+    artifacts: Path, tmp_path: Path, form: str, where: float, bits: int, is_cut: bool
+) -> None:
+    data = bytearray((artifacts / form).read_bytes())
+    place = int(where * len(data))
+    data[place] ^= bits
+    (tmp_path / "packed").write_bytes(data[:place] if is_cut else data)
+    with suppress(UserError), opened(tmp_path / "packed") as entries:
+        assert all(b".." not in entry.name.split(b"/") for entry in entries)
+        if is_cut:  # in the zeros at the end
+            assert len(entries) == len(list((artifacts / "root").rglob("*"))) + 1
 
 
 def test_sidecar_is_no_entry(tmp_path: Path) -> None:
