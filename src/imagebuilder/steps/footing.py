@@ -78,6 +78,8 @@ class WriteFooting(Step):
         """Write it."""
         (upper,) = inputs["upper"]
         on = (*(source.path for source in self.built), *inputs.get("on", ()))
-        with machine.overlay(inputs["lower"]) as below:
-            footing = footing_of(tuple(map(digest.of_file, on)), view_of(capture(upper)), view_of(capture(below)))
+        layer = view_of(capture(upper))
+        with machine.overlay(inputs["lower"]) as root:
+            below = view_of(capture(root), only=layer.paths)
+        footing = footing_of(tuple(map(digest.of_file, on)), layer, below)
         output.write_text(footing.to_json())

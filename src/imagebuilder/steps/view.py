@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,10 +55,11 @@ class View:
         return cls(value["paths"], None if value["packages"] is None else tuple(value["packages"]))
 
 
-def view_of(entries: Sequence[Entry]) -> View:
-    """The view of one layer, whiteouts and all."""
+def view_of(entries: Sequence[Entry], only: Container[str] | None = None) -> View:
+    """The view of one layer, whiteouts and all; of its packages, and of all paths or `only` of some."""
     contents = {entry.member.inode: entry for entry in entries if entry.member.size}
-    paths = {entry.path: _line(entry, contents.get(entry.member.inode, entry)) for entry in entries}
+    wanted = entries if only is None else [entry for entry in entries if entry.path in only]
+    paths = {entry.path: _line(entry, contents.get(entry.member.inode, entry)) for entry in wanted}
     status = next((entry for entry in entries if entry.path == STATUS and entry.kind == "file"), None)
     return View(paths, _packages(bytes_of(contents.get(status.member.inode, status))) if status else None)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from imagebuilder.steps.layer import capture
 from imagebuilder.steps.view import View, folders_above, stacked, view_of, ways
 from layers import layer, stanza, status
 
@@ -55,3 +59,12 @@ def test_view_is_kept_as_text() -> None:
 
 def test_folders_above_a_path() -> None:
     assert folders_above("/usr/share/doc") == ["/usr", "/usr/share"]
+
+
+def test_view_of_some_paths_knows_the_content_of_a_file_by_each_of_its_names(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    os.link(tmp_path / "a", tmp_path / "b")
+    entries = capture(tmp_path)
+    whole = view_of(entries).paths
+    assert whole["/a"] == whole["/b"]
+    assert view_of(entries, only={"/a", "/nothing"}).paths == {"/a": whole["/a"]}
