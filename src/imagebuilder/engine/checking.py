@@ -8,7 +8,8 @@ from imagebuilder.engine.keeping import footing_of as kept_footing
 from imagebuilder.engine.parts import Part, read_parts
 from imagebuilder.engine.unpacked import opened
 from imagebuilder.errors import UserError
-from imagebuilder.steps.fit import Fit, check
+from imagebuilder.steps.fit import Fit
+from imagebuilder.steps.fitting import check
 from imagebuilder.steps.footing import footing_of
 from imagebuilder.steps.view import View, stacked, view_of
 from imagebuilder.store.layout import Layout

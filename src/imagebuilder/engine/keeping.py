@@ -64,15 +64,20 @@ def report_kept(plan: Plan, cache: Cache, report: Report) -> None:
 
 def attach_footings(layout: Layout, manifests: Mapping[str, Blob], footings: Mapping[str, Blob]) -> None:
     """Attach to each manifest what its overlays stand on; `footings` is by the title of the layer."""
+    there = {(about, referrer.files) for about, referrer in all_referrers(layout, read_index(layout))}
     for blob in dict.fromkeys(manifests.values()):
-        titles = [layer.title for layer in Manifest.from_bytes(layout.read(blob.sha256)).overlays]
-        if titles:
-            attach(layout, blob, FOOTING, [Layer(FOOTING, title, footings[title]) for title in titles])
+        overlays = Manifest.from_bytes(layout.read(blob.sha256)).overlays
+        files = tuple(Layer(FOOTING, layer.title, footings[layer.title]) for layer in overlays)
+        if files and (blob, files) not in there:
+            attach(layout, blob, FOOTING, files)
 
 
 def footing_of(layout: Layout, sha256: str) -> Footing | None:
-    """What the overlay of this digest stands on, if the store knows: one that was built here, or came with an image."""
-    for found in _footings(layout, sha256):
+    """What the overlay of this digest stands on, if the store knows: one that was built here, or came with an image.
+
+    One that came out the same on several bases stands on that of the last build.
+    """
+    for found in reversed(list(_footings(layout, sha256))):
         try:
             return Footing.from_json(layout.read(found))
         except (json.JSONDecodeError, KeyError, TypeError):
@@ -81,17 +86,17 @@ def footing_of(layout: Layout, sha256: str) -> Footing | None:
 
 
 def _footings(layout: Layout, sha256: str) -> Iterator[str]:
-    for about, referrer in all_referrers(layout, read_index(layout)):
-        if referrer.artifact_type == FOOTING:
-            overlays = {
-                layer.title: layer.blob.sha256 for layer in Manifest.from_bytes(layout.read(about.sha256)).layers
-            }
-            yield from (file.blob.sha256 for file in referrer.files if overlays.get(file.title) == sha256)
+    """The digests of all footings of an overlay: those of steps, then those of images, in the order of builds."""
     records = [record for _, record in Actions(layout).all()]
     uppers = [record.inputs.get("upper") for record in records if record.sha256 == sha256]
     for record in records:
         if record.step.get("kind") == "footing" and record.inputs.get("upper") in uppers:
             yield record.sha256
+    for about, referrer in all_referrers(layout, read_index(layout)):
+        if referrer.artifact_type == FOOTING:
+            layers = Manifest.from_bytes(layout.read(about.sha256)).layers
+            titles = [layer.title for layer in layers if layer.blob.sha256 == sha256]
+            yield from (file.blob.sha256 for file in referrer.files if file.title in titles)
 
 
 def _in_short(what: str, findings: tuple[Finding, ...]) -> str:

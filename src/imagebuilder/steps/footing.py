@@ -1,7 +1,7 @@
 """What an overlay stands on: the artifacts below it, what they have where it has something, the packages it changes.
 
 It is written down when the overlay is made, beside it, and is all that has to be known of the layers that it
-was made on to say whether it goes with others (steps/fit.py).
+was made on to say whether it goes with others (steps/fitting.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from imagebuilder import digest
 from imagebuilder.host.machine import Machine
 from imagebuilder.steps.base import Inputs, Source, Step
-from imagebuilder.steps.layer import capture
-from imagebuilder.steps.view import View, view_of
+
+if TYPE_CHECKING:
+    from imagebuilder.steps.view import View
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,6 +77,9 @@ class WriteFooting(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Write it."""
+        from imagebuilder.steps.layer import capture  # late, for planning needs none of it
+        from imagebuilder.steps.view import view_of
+
         (upper,) = inputs["upper"]
         on = (*(source.path for source in self.built), *inputs.get("on", ()))
         layer = view_of(capture(upper))

@@ -15,7 +15,7 @@ import yaml
 
 from imagebuilder.errors import UserError
 from imagebuilder.steps import cpio
-from imagebuilder.steps.fit import DATABASES
+from imagebuilder.steps.fitting import DATABASES
 from imagebuilder.steps.footing import Footing
 from imagebuilder.steps.layer import Entry
 from imagebuilder.steps.view import FOLDER, folders_above, view_of

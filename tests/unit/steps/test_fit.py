@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from imagebuilder.steps.fit import Finding, Fit, check
+from imagebuilder.steps.fit import Finding, Fit
+from imagebuilder.steps.fitting import check
 from imagebuilder.steps.footing import Footing, footing_of
 from imagebuilder.steps.view import View, view_of
 from layers import layer, stanza, status
