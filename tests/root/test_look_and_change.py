@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,18 @@ image:
 
 
 @pytest.fixture(scope="module")
-def site(two_at_once: tuple[Site, list[subprocess.CompletedProcess[str]], list[str]]) -> Site:
-    """The small tree with another overlay, built."""
-    site, _, _ = two_at_once
-    playbook = (site.tree / "all.yml").read_text().replace("extra.yml", "whence.yml")
-    write_tree(site.tree, {"vars/whence.yml": _CONFIG, "whence_all.yml": playbook})
-    site.build("whence_all.yml")
+def site(
+    two_at_once: tuple[Site, list[subprocess.CompletedProcess[str]], list[str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Site:
+    """The small tree in another place, with another overlay, built."""
+    done, _, _ = two_at_once
+    tree = tmp_path_factory.mktemp("look")
+    names = ("group_vars/on_imagebuild", "vars/base.yml", "all.yml")
+    files = {name: (done.tree / name).read_text().replace("extra.yml", "whence.yml") for name in names}
+    write_tree(tree, {**files, "vars/whence.yml": _CONFIG})
+    site = replace(done, tree=tree, builds=tree / "builds")
+    site.build()
     return site
 
 

@@ -125,7 +125,9 @@ class _Compiler:
         made = {artifact.image: artifact.step for artifact in self.builder.artifacts}
         built = tuple(Source.of(self.resolution.bases[name]) for name in below if name not in made)
         on = tuple(made[name] for name in below if name in made)
-        return self.builder.add(f"{image.name}: footing", WriteFooting(tuple(below), built), on=on, **layers)
+        platform = (self.tree.settings.debootstrap_release, self.tree.settings.debootstrap_arch)
+        footing = WriteFooting(platform, tuple(below), built)
+        return self.builder.add(f"{image.name}: footing", footing, on=on, **layers)
 
     def _is_strict(self, image: ImageSpec, keys: OverlayKeys) -> bool:
         if self.tree.settings.strict_portable and keys.format != "cpio.gz":

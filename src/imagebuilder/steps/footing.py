@@ -67,11 +67,13 @@ def footing_of(on: tuple[str, ...], layer: View, below: View) -> Footing:
 class WriteFooting(Step):
     """The footing of the layer `upper` on the layers `lower`, which are in the artifacts `built` and `on`.
 
-    `base` names the images below; `built` are artifacts of earlier builds, below all others.
+    `platform` is suite and architecture, `base` names the images below; `built`
+    are artifacts of earlier builds, below all others.
     """
 
     kind: ClassVar[str] = "footing"
 
+    platform: tuple[str, str]
     base: tuple[str, ...]
     built: tuple[Source, ...] = ()
 

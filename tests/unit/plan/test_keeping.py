@@ -19,7 +19,7 @@ from imagebuilder.steps.squashfs import Squashfs
 from imagebuilder.store.record import Record
 
 
-def _plan(base: int = 1, epoch: int = 7, x: str = "/x", python: int = 1, on: str = "base") -> Plan:
+def _plan(base: int = 1, epoch: int = 7, x: str = "/x", python: int = 1, on: str = "base", arch: str = "a") -> Plan:
     """A base, an overlay x on it, and y on x."""
     builder = Builder()
     bottom = builder.add("base: bootstrap", Squashfs(base))
@@ -33,7 +33,9 @@ def _plan(base: int = 1, epoch: int = 7, x: str = "/x", python: int = 1, on: str
         upper = builder.add(f"{name}: provision", Provision(actions), lower=layers, python=(interpreter,))
         pack = builder.add(f"{name}: pack", PackOverlay("cpio.gz", epoch), upper=(upper,))
         sbom = builder.add(f"{name}: sbom", InstalledPackages("bookworm", ()), lower=layers, upper=(upper,))
-        footing = builder.add(f"{name}: footing", WriteFooting(below), on=made, lower=layers, upper=(upper,))
+        footing = builder.add(
+            f"{name}: footing", WriteFooting(("bookworm", arch), below), on=made, lower=layers, upper=(upper,)
+        )
         builder.yields(Artifact(f"{name}.cpio.gz", name, pack, "overlay", sbom, footing))
         layers, below, made = (*layers, upper), (*below, name), (*made, pack)
     return builder.plan((Bootable("y", builder.artifacts),), epoch)
@@ -117,6 +119,7 @@ OTHER: tuple[tuple[str, Plan], ...] = (
     ("the overlay", _plan(base=2, x="/other")),
     ("the interpreter", _plan(base=2, python=2)),
     ("the name of its base", _plan(base=2, on="another")),
+    ("the architecture", _plan(base=2, arch="b")),
 )
 
 
