@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from imagebuilder.engine.unpacked import opened
 from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.events import Report
 from imagebuilder.host.files import publish
 from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
-from imagebuilder.steps import databases, overlay, overlay_reader, sidecar
+from imagebuilder.steps import databases, overlay, sidecar
 from imagebuilder.steps.conflicts import stacking_conflicts
-from imagebuilder.steps.layer import Entry
+from imagebuilder.steps.layer import Entry, bytes_of
 from imagebuilder.steps.layer_stack import opaque, stacked
-from imagebuilder.steps.overlay_reader import Overlay
+from imagebuilder.steps.unpack import Unpacked
 
 
 def merge_files(paths: Sequence[Path], form: str, output: Path, report: Report) -> None:
@@ -25,14 +27,14 @@ def merge_files(paths: Sequence[Path], form: str, output: Path, report: Report) 
     Raises ImagebuilderError for overlays that cannot be stacked, UserError for
     a file that is no overlay and for a format that cannot say it.
     """
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"there is no overlay `{path}`")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="imagebuilder-merge-", dir=output.parent) as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="imagebuilder-merge-", dir=output.parent) as name,
+        ExitStack() as stack,
+    ):
         scratch = Path(name)
         machine = LocalMachine("merge", scratch, AptFiles(scratch, scratch, {}), {}, report)
-        overlays = [overlay_reader.read(path, machine.scratch()) for path in paths]
+        overlays = [stack.enter_context(opened(path, scratch)) for path in paths]
         _refuse_conflicts([(path.name, one.changes) for path, one in zip(paths, overlays, strict=True)])
         merged = merge(machine, overlays)
         if form != "squashfs" and (marked := opaque(merged.entries)):
@@ -44,7 +46,7 @@ def merge_files(paths: Sequence[Path], form: str, output: Path, report: Report) 
         publish(scratch / "merged", output)
 
 
-def merge(machine: Machine, overlays: Sequence[Overlay]) -> Overlay:
+def merge(machine: Machine, overlays: Sequence[Unpacked]) -> Unpacked:
     """One overlay of several: their files stacked, of databases the records of all."""
     paths = {databases.path_of(place) for one in overlays for place in one.changes}
     changes: dict[str, bytes] = {}
@@ -61,11 +63,11 @@ def merge(machine: Machine, overlays: Sequence[Overlay]) -> Overlay:
             if own and path in contents:
                 contents[path] = _merged(machine, contents[path], {place: lists[place] for place in own})
             else:
-                contents[path] = overlay_reader.content(files[path])
+                contents[path] = bytes_of(files[path])
         changes |= lists
     kept = {place: said for place, said in changes.items() if databases.path_of(place) not in plain}
     entries, replaces = stacked([(one.entries, one.replaces) for one in overlays])
-    return Overlay(tuple(_with(entry, contents) for entry in entries), kept, replaces)
+    return Unpacked([_with(entry, contents) for entry in entries], kept, replaces)
 
 
 def _later(place: str, turns: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagebuilder.errors import SpecError
 from imagebuilder.plan import names
-from imagebuilder.plan.bootable import bootables
+from imagebuilder.plan.bootable import bootables, stack
 from imagebuilder.plan.initrd import InitrdInputs, add_initrd
 from imagebuilder.plan.model import Artifact, Builder, Plan
 from imagebuilder.plan.provisioner import actions_of, path_excludes
@@ -18,6 +18,7 @@ from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageR
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source, Step
 from imagebuilder.steps.bootstrap import Bootstrap
+from imagebuilder.steps.footing import WriteFooting
 from imagebuilder.steps.interpreter import PythonBundle
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.overlay import PackOverlay
@@ -47,10 +48,6 @@ class _Compiler:
     builder: Builder
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By image name the step ids of its layers, bottom first."""
-    made_on: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
-    """By the layer of each overlay its image's name, and the layers that it was made on."""
-    stacks: set[str] = field(default_factory=set)
-    """The layers that merge what those below them changed."""
 
     def layers(self, name: str) -> tuple[str, ...]:
         """The layers of an image, planned at first sight."""
@@ -107,39 +104,42 @@ class _Compiler:
         return Bootstrap(rootfs) if self.tree.settings.installs_directly else Mmdebstrap(rootfs)
 
     def _overlay(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
-        below = self._below(image, keys)
+        *under, _ = dict.fromkeys(stack(image, {image.name: image for image in self.tree.images}))
+        below = self._stacked(image, under)
         actions = actions_of(self.tree, image, self._packages(image))
         upper = self.builder.add(
             f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)
         )
-        self.made_on[upper] = (image.name, below)
+        layers = {"lower": below, "upper": (upper,)}
         pack = PackOverlay(keys.format, self.resolution.epoch, self._is_strict(image, keys))
-        packed = self.builder.add(f"{image.name}: pack", pack, lower=below, upper=(upper,))
+        packed = self.builder.add(f"{image.name}: pack", pack, **layers)
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
-        listed = self.builder.add(f"{image.name}: sbom", inside, lower=below, upper=(upper,))
-        self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format], listed))
+        listed = self.builder.add(f"{image.name}: sbom", inside, **layers)
+        footing = self._footing(image, under, layers)
+        name = names.overlay(image, keys)
+        self.builder.yields(Artifact(name, image.name, packed, OVERLAYS[keys.format], listed, footing))
         return (*below, upper)
 
-    def _below(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
-        """The layers that an overlay is made on; those that know nothing of each other as the node stacks them."""
+    def _stacked(self, image: ImageSpec, under: Sequence[str]) -> tuple[str, ...]:
+        """The layers of the images `under` another, bottom first, as the node stacks them."""
         below: tuple[str, ...] = ()
-        for name in keys.base:
-            layers = self.layers(name)
-            if {*below} <= {*layers}:
-                below = layers
-                continue
-            for layer in layers:
-                if layer in below or layer in self.stacks:
-                    continue
-                stack = (self._stack(image, below, layer),) if layer in self.made_on else ()
-                below = (*below, layer, *stack)
+        for name in under:
+            *made_on, upper = self.layers(name)
+            if below in ((), tuple(made_on)):
+                below = (*made_on, upper)
+            else:  # an overlay that knows nothing of what is below it here
+                given = {"lower": below, "made_on": tuple(made_on), "upper": (upper,)}
+                below = (*below, upper, self.builder.add(f"{image.name}: stack {name}", Stack(), **given))
         return below
 
-    def _stack(self, image: ImageSpec, below: tuple[str, ...], upper: str) -> str:
-        owner, made_on = self.made_on[upper]
-        step = self.builder.add(f"{image.name}: stack {owner}", Stack(), lower=below, made_on=made_on, upper=(upper,))
-        self.stacks.add(step)
-        return step
+    def _footing(self, image: ImageSpec, under: Sequence[str], layers: Mapping[str, tuple[str, ...]]) -> str:
+        """What an overlay is made on: artifacts of this plan and of earlier builds, from the bottom to the top."""
+        made = {artifact.image: artifact.step for artifact in self.builder.artifacts}
+        built = tuple(Source.of(self.resolution.bases[name]) for name in under if name not in made)
+        on = tuple(made[name] for name in under if name in made)
+        platform = (self.tree.settings.debootstrap_release, self.tree.settings.debootstrap_arch)
+        footing = WriteFooting(platform, tuple(under), built)
+        return self.builder.add(f"{image.name}: footing", footing, on=on, **layers)
 
     def _is_strict(self, image: ImageSpec, keys: OverlayKeys) -> bool:
         if self.tree.settings.strict_portable and keys.format != "cpio.gz":

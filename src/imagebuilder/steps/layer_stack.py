@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 from imagebuilder.steps import cpio
-from imagebuilder.steps.layer import Entry
+from imagebuilder.steps.layer import Entry, folders_of
 
 OPAQUE = ("trusted.overlay.opaque", b"y")
 """The kernel's mark on a folder that hides the one below it."""
@@ -54,7 +53,4 @@ def _over(below: Entry | None, entry: Entry) -> Entry:
 
 
 def _is_inside(name: bytes, folders: set[bytes]) -> bool:
-    while name := os.path.dirname(name):
-        if name in folders:
-            return True
-    return False
+    return not folders.isdisjoint(folders_of(name))

@@ -26,7 +26,7 @@ from pathlib import Path
 from imagebuilder.steps import cpio, erofs, tar
 from imagebuilder.steps.cpio import Member
 from imagebuilder.steps.databases import Changes
-from imagebuilder.steps.layer import Entry, standing_alone
+from imagebuilder.steps.layer import Entry, folders_of, standing_alone
 
 FOLDER = b".on-imagebuilder"
 CHANGES = FOLDER + b"/changes/"
@@ -58,18 +58,13 @@ def add(entries: Sequence[Entry], known: Known, form: str, epoch: int, scratch: 
     contents: dict[bytes, Path | bytes] = dict(_contents(entries, form, scratch))
     contents |= {CHANGES + os.fsencode(place): said for place, said in known.changes.items()}
     contents[REPLACES] = b"".join(name + b"\0" for name in sorted(known.replaces))
-    folders = {folder for name in contents for folder in _folders_of(name)} | {FOLDER}
+    folders = {folder for name in contents for folder in folders_of(name)} | {FOLDER}
     # Root's alone: lists of changes have passwords, and an initrd of others leaves them where they are.
     added = [Entry(Member(name, stat.S_IFDIR | 0o700, mtime=epoch)) for name in folders]
     for name, content in contents.items():
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         added.append(Entry(Member(name, stat.S_IFREG | 0o600, mtime=epoch, size=size), content))
     return cpio.number([*entries, *added])
-
-
-def _folders_of(name: bytes) -> Iterator[bytes]:
-    while name := os.path.dirname(name):
-        yield name
 
 
 def _contents(entries: Sequence[Entry], form: str, scratch: Path) -> Iterator[tuple[bytes, Path | bytes]]:

@@ -41,7 +41,7 @@ def needed_blobs(layout: Layout, index: Index) -> frozenset[str]:
 
 
 def needed_steps(records: Mapping[str, Record], blobs: frozenset[str], latest: frozenset[str]) -> frozenset[str]:
-    """The ids of the steps that made `blobs`, of all that these read, and of those of `latest` that read nothing else.
+    """The ids of the steps that made `blobs`, of all that these read, and of those of `latest` that come down to these.
 
     A step of `latest` stays for its blob, never for a folder. All ids are short (`trees.short_id`); a step without a
     record is not there.
@@ -54,7 +54,9 @@ def needed_steps(records: Mapping[str, Record], blobs: frozenset[str], latest: f
             needed.add(step)
             waiting += _reads(records[step])
     made = {step: _reads(records[step]) for step in latest & records.keys() if records[step].sha256}
-    return frozenset(needed | {step for step, reads in made.items() if reads and reads <= needed})
+    while more := {step for step, reads in made.items() if reads and reads <= needed} - needed:
+        needed |= more
+    return frozenset(needed)
 
 
 def _reads(record: Record) -> set[str]:

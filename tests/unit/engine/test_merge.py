@@ -7,17 +7,19 @@ import io
 import json
 import stat
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from imagebuilder.cli.main import main
 from imagebuilder.engine.merge import merge_files
+from imagebuilder.engine.unpacked import opened
 from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.steps import cpio, sidecar
 from imagebuilder.steps.cpio import Member
-from imagebuilder.steps.layer import Entry, whiteout
-from imagebuilder.steps.overlay_reader import Overlay, content, read
+from imagebuilder.steps.layer import Entry, bytes_of, whiteout
+from imagebuilder.steps.unpack import Unpacked
 
 PASSWD = "1/lines/etc/passwd"
 BASE = b"root:x:0\n"
@@ -47,14 +49,14 @@ def _with_user(path: Path, name: str, number: int) -> Path:
     return _overlay(path, _folder("etc"), _file("etc/passwd", BASE + line), passwd=b"=" + line)
 
 
-def _merged(folder: Path, *paths: Path, form: str = "cpio.gz") -> Overlay:
+def _merged(folder: Path, *paths: Path, form: str = "cpio.gz") -> Unpacked:
     merge_files(paths, form, folder / f"out.{form}", lambda _: None)
-    (folder / f"read-{form}").mkdir(exist_ok=True)
-    return read(folder / f"out.{form}", folder / f"read-{form}")
+    with opened(folder / f"out.{form}") as found:
+        return replace(found, entries=[replace(entry, content=bytes_of(entry)) for entry in found.entries])
 
 
-def _texts(overlay: Overlay) -> dict[str, bytes]:
-    return {e.path: content(e) if e.kind == "file" else e.kind.encode() for e in overlay.entries if e.kind != "folder"}
+def _texts(overlay: Unpacked) -> dict[str, bytes]:
+    return {e.path: bytes_of(e) if e.kind == "file" else e.kind.encode() for e in overlay.entries if e.kind != "folder"}
 
 
 def test_upper_one_wins_and_hides(tmp_path: Path) -> None:
@@ -134,11 +136,11 @@ def test_overlay_packed_by_hand_gets_the_folders_that_it_leaves_out(tmp_path: Pa
     assert [entry.path for entry in merged.entries] == ["/", "/etc", "/etc/x", "/etc/x/y", "/z"]
 
 
-BAD: dict[str, tuple[Callable[[bytes], bytes], int, str]] = {
-    "cut": (lambda data: data[:-20], 1, "ends in the middle"),
-    "another file": (lambda _: b"<html>", 2, "neither a squashfs nor a cpio archive"),
-    "a cut squashfs": (lambda _: b"hsqs" + bytes(100), 1, "is damaged"),
-    "no archive inside": (lambda _: gzip.compress(b"x" * 999), 1, "no cpio archive of the newc kind"),
+BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut": (lambda data: data[:-20], "is damaged"),
+    "another file": (lambda _: b"<html>", "neither a cpio archive nor a squashfs"),
+    "a cut squashfs": (lambda _: b"hsqs" + bytes(100), "is damaged"),
+    "no archive inside": (lambda _: gzip.compress(b"x" * 999), "no cpio archive of the newc kind"),
 }
 
 
@@ -146,19 +148,13 @@ BAD: dict[str, tuple[Callable[[bytes], bytes], int, str]] = {
 def test_what_is_no_overlay_is_refused_and_nothing_is_written(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil, status, message = BAD[name]
+    spoil, message = BAD[name]
     path = _overlay(tmp_path / "one", _file("a"))
     path.write_bytes(spoil(path.read_bytes()))
     before = set(tmp_path.iterdir())
-    assert main(["merge", str(path), "-o", str(tmp_path / "out.cpio.gz")]) == status
+    assert main(["merge", str(path), "-o", str(tmp_path / "out.cpio.gz")]) == 2
     assert message in capsys.readouterr().err
     assert set(tmp_path.iterdir()) == before
-
-
-@pytest.mark.parametrize("name", ["../a", "/a", "a/../../b"])
-def test_names_outside_of_the_overlay_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ImagebuilderError, match="a name outside of itself"):
-        _merged(tmp_path, _overlay(tmp_path / "one", _file(name)))
 
 
 def test_list_of_changes_with_a_strange_name_is_refused(tmp_path: Path) -> None:
@@ -180,7 +176,7 @@ def test_verb_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["one", "-o", "out.tar"], "does not say in which format"), (["gone", "-o", "x.cpio.gz"], "there is no overlay")],
+    [(["one", "-o", "out.tar"], "does not say in which format"), (["gone", "-o", "x.cpio.gz"], "there is no file")],
 )
 def test_wrong_arguments_are_the_users(
     tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]

@@ -135,6 +135,18 @@ def test_what_was_last_made_beside_of_folders_that_stay_stays(layout: Layout, tr
     assert [path.name for path in trees.folders()] == [root[:16]]
 
 
+def test_what_was_made_of_what_was_last_made_beside_stays_too(layout: Layout, trees: Trees) -> None:
+    root, pack, view, check, other = (f"{number}" * 64 for number in range(5))
+    _keep_folder(trees, root)
+    add_action(layout, pack, "overlay", reads=(root,))
+    add_action(layout, check, "check", reads=(root, view))
+    add_action(layout, view, "view", reads=(root,))
+    add_action(layout, other, "another check", reads=(view, "f" * 64))
+    add_image(layout, NAME, "overlay")
+    _gc(layout, trees, latest=(check, view, other))
+    assert {text for text in _contents(layout) if "check" in text or "view" in text} == {"check", "view"}
+
+
 def test_records_without_blobs_and_unreadable_ones_go(layout: Layout, trees: Trees) -> None:
     layout.set_aside(add_action(layout, "1" * 64, "gone").sha256)
     (layout.root / "actions/garbage").write_text("garbage")

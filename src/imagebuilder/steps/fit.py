@@ -1,0 +1,86 @@
+"""Whether an overlay still goes with layers that it was not made on: the verdict, and the steps that come to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from imagebuilder.host.machine import Machine
+from imagebuilder.steps.base import Inputs, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A path or a package, and in a few words what is the matter with it."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What stands against an overlay on some layers, and its old copies of databases."""
+
+    shadows: tuple[Finding, ...] = ()
+    conflicts: tuple[Finding, ...] = ()
+    databases: tuple[Finding, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing does."""
+        return not self.shadows and not self.conflicts
+
+    @property
+    def verdict(self) -> str:
+        """It in words."""
+        found = [
+            *(["package conflicts"] if self.conflicts else []),
+            *(["shadows changed files"] if self.shadows else []),
+        ]
+        return " and ".join(found) or "fits"
+
+    def to_json(self) -> str:
+        """As it is kept."""
+        return json.dumps(asdict(self), indent=0)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Fit:
+        """Read what `to_json` wrote."""
+        value: Mapping[str, Any] = json.loads(text)
+        return cls(*(tuple(Finding(**one) for one in value[name]) for name in ("shadows", "conflicts", "databases")))
+
+
+@dataclass(frozen=True, slots=True)
+class WriteView(Step):
+    """The view of the merged layers `lower`: what overlays are checked against."""
+
+    kind: ClassVar[str] = "view"
+
+    def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
+        """Write it."""
+        from imagebuilder.steps.layer import capture  # late, for planning needs none of it
+        from imagebuilder.steps.view import view_of
+
+        with machine.overlay(inputs["lower"]) as root:
+            output.write_text(view_of(capture(root)).to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFit(Step):
+    """Whether the layer `upper`, made on `footing`, goes with the layers of which `ground` is the view."""
+
+    kind: ClassVar[str] = "check"
+
+    def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
+        """Write the verdict; what it says stops nothing."""
+        from imagebuilder.steps.fitting import check  # late, for planning needs none of it
+        from imagebuilder.steps.footing import Footing
+        from imagebuilder.steps.layer import capture
+        from imagebuilder.steps.view import View, view_of
+
+        (upper,), (footing,), (ground,) = inputs["upper"], inputs["footing"], inputs["ground"]
+        given = Footing.from_json(footing.read_bytes()), view_of(capture(upper)), View.from_json(ground.read_bytes())
+        output.write_text(check(*given).to_json())
