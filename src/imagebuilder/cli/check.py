@@ -19,8 +19,8 @@ examples:
   imagebuilder check *.overlay.cpio.gz --base base.trixie.6.12.0-1-amd64.squashfs.img
   imagebuilder check x.overlay.cpio.gz --base new.squashfs.img --made-on old.squashfs.img
 
-An overlay fits when nothing that it replaces or deletes has changed below, and its packages go with those
-below. exit status: 0 all fit, 1 one does not, 2 something is no layer or of an unknown base
+An overlay fits when nothing that it replaces or deletes has changed below, and its packages and accounts go
+with those below. exit status: 0 all fit, 1 one does not, 2 something is no layer or of an unknown base
 """
 
 
@@ -68,5 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _rows(title: str, fit: Fit) -> list[tuple[str, str, str, str]]:
-    kinds = (("package", fit.conflicts), ("path", fit.shadows), ("database", fit.databases))
+    kinds = (
+        ("package", fit.conflicts),
+        ("account", fit.accounts),
+        ("path", fit.shadows),
+        ("database", fit.databases),
+    )
     return [(title, what, finding.name, finding.text) for what, found in kinds for finding in found]

@@ -28,7 +28,7 @@ def check_overlays(
     for name in overlays:
         part = read_parts(layout, name)[-1]
         with opened(part.file) as found:
-            layer = view_of(found.entries)
+            layer = view_of(found.entries, found.changes)
         footing = footing_of((), layer, before) if before else kept_footing(layout, part.sha256)
         if footing is None:
             raise UserError(
@@ -49,5 +49,5 @@ def merged(parts: Sequence[Part]) -> View:
     views = []
     for part in parts:
         with opened(part.file) as found:
-            views.append(view_of(found.entries))
+            views.append(view_of(found.entries, found.changes))
     return stacked(views)

@@ -138,8 +138,8 @@ def _of_part(cache: Cache, part: Part) -> list[Path]:
 def _changes(image: str, upper: Path, below: Path) -> Changes:
     under = view_of(capture(below))
     entries = kept(capture(upper, below), under.paths)
-    footing = footing_of((), view_of(entries), under)
-    known = sidecar.Known(databases.recorded(upper, below), replaced(entries, below))
+    footing = footing_of((), view_of(entries, databases.recorded(upper, below)), under)
+    known = sidecar.Known(footing.changes, replaced(entries, below))
     return Changes(image, tuple(entries), known, footing, under, _owned(entries, footing, below))
 
 

@@ -70,21 +70,25 @@ def inspect(layout: Layout, artifact: str, base: str | None) -> Inspection:
     *others, part = read_parts(layout, artifact)
     below = [other for other in (read_parts(layout, base) if base else others) if base or other.is_of_root]
     with ExitStack() as stack:
-        entries = stack.enter_context(opened(part.file)).entries
-        lower = [stack.enter_context(opened(other.file)).entries for other in below]
-        view = view_of(entries)
+        entries, view = _layer(stack, part)
+        lower = [_layer(stack, other) for other in below]
         footing = None if base else kept_footing(layout, part.sha256)
         if lower and not footing:
-            footing = footing_of(tuple(other.sha256 for other in below), view, stacked(map(view_of, lower)))
+            footing = footing_of(tuple(other.sha256 for other in below), view, stacked(other for _, other in lower))
         return Inspection(
             part=part,
             size=part.file.stat().st_size,
             kinds=kinds_of(entries),
             lines=tuple(Line(entry.path, view.paths[entry.path], entry.member.size) for entry in entries),
-            weights=weights_of(entries, [entry for layer in lower for entry in layer]),
+            weights=weights_of(entries, [entry for layer, _ in lower for entry in layer]),
             footing=footing,
             shadowed=shadowed_by(view, footing) if footing else None,
         )
+
+
+def _layer(stack: ExitStack, part: Part) -> tuple[list[Entry], View]:
+    found = stack.enter_context(opened(part.file))
+    return found.entries, view_of(found.entries, found.changes)
 
 
 def kinds_of(entries: Sequence[Entry]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from imagebuilder.engine.cache import Cache
 from imagebuilder.events import Note, OverlayKept, Report
 from imagebuilder.plan.keeping import Past, keep_overlays
 from imagebuilder.plan.model import Plan
-from imagebuilder.steps.fit import Finding, Fit
+from imagebuilder.steps.fit import Fit
 from imagebuilder.steps.footing import Footing
 from imagebuilder.store.actions import Actions
 from imagebuilder.store.index import read_index
@@ -40,13 +40,14 @@ def with_kept_overlays(plan: Plan, tree: Path, cache: Cache, report: Report | No
     without: set[str] = set()
     while True:
         kept = keep_overlays(plan, past, without)
-        conflicting = {image: fit for image, fit in fits_of(kept, cache).items() if fit.conflicts}
+        fits = fits_of(kept, cache)
+        conflicting = {image: _conflicts(fit) for image, fit in fits.items() if fit.conflicts or fit.accounts}
         if not conflicting:
             return kept
         without |= conflicting.keys()
-        for image, fit in conflicting.items():
+        for image, found in conflicting.items():
             if report:
-                report(Note(image, f"is made again for the base of now: {_in_short('package', fit.conflicts)}"))
+                report(Note(image, f"is made again for the base of now: {found}"))
 
 
 def fits_of(plan: Plan, cache: Cache) -> dict[str, Fit]:
@@ -99,7 +100,8 @@ def _footings(layout: Layout, sha256: str) -> Iterator[str]:
             yield from (file.blob.sha256 for file in referrer.files if file.title in titles)
 
 
-def _in_short(what: str, findings: tuple[Finding, ...]) -> str:
-    shown = [f"{what} {finding.name} {finding.text}" for finding in findings[:_SHOWN]]
-    more = len(findings) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
+def _conflicts(fit: Fit) -> str:
+    found = [f"package {finding.name} {finding.text}" for finding in fit.conflicts]
+    found += [f"{finding.name} {finding.text}" for finding in fit.accounts]
+    more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return "; ".join([*found[:_SHOWN], *more])

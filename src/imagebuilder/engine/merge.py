@@ -53,15 +53,14 @@ def merge(machine: Machine, overlays: Sequence[Unpacked]) -> Unpacked:
     contents: dict[str, bytes] = {}
     plain: set[str] = set()  # databases that count as they are, whatever the base has
     for one in overlays:
-        turn = max((int(place.split("/")[0]) for place in changes), default=0)
-        lists = {_later(place, turn): said for place, said in one.changes.items()}
+        lists = databases.after(changes, one.changes)
         files = {entry.path[1:]: entry for entry in one.entries}
         for path in paths & files.keys():
-            own = [place for place in lists if databases.path_of(place) == path]
+            own = databases.in_turn(lists, path)
             if not own:
                 plain.add(path)
             if own and path in contents:
-                contents[path] = _merged(machine, contents[path], {place: lists[place] for place in own})
+                contents[path] = _merged(machine, contents[path], own)
             else:
                 contents[path] = bytes_of(files[path])
         changes |= lists
@@ -70,16 +69,11 @@ def merge(machine: Machine, overlays: Sequence[Unpacked]) -> Unpacked:
     return Unpacked([_with(entry, contents) for entry in entries], kept, replaces)
 
 
-def _later(place: str, turns: int) -> str:
-    turn, _, rest = place.partition("/")
-    return f"{int(turn) + turns}/{rest}"
-
-
-def _merged(machine: Machine, below: bytes, lists: Mapping[str, bytes]) -> bytes:
+def _merged(machine: Machine, below: bytes, lists: Sequence[tuple[str, bytes]]) -> bytes:
     """A database that the overlays below have so, with what the lists of one above them say."""
-    for place in sorted(lists, key=lambda place: int(place.split("/")[0])):
-        if databases.kind_of(place) != "cache":
-            below = databases.merged(machine, databases.kind_of(place), lists[place], below)
+    for kind, said in lists:
+        if kind != "cache":
+            below = databases.merged(machine, kind, said, below)
     return below
 
 

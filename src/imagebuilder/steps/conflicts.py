@@ -12,10 +12,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from imagebuilder.steps.databases import Changes, kind_of, path_of, stanza_field, stanza_key
+from imagebuilder.steps.databases import STATUS, Changes, in_turn, stanza_field, stanza_key
 
-_STATUS = "var/lib/dpkg/status"
-_WHAT = {"etc/passwd": "user", "etc/group": "group", _STATUS: "package"}
+_WHAT = {"etc/passwd": "user", "etc/group": "group", STATUS: "package"}
 _GONE = "is gone"
 
 
@@ -53,9 +52,9 @@ def stacking_conflicts(overlays: Sequence[tuple[str, Changes]]) -> tuple[Conflic
     stack = _Stack()
     found: dict[Conflict, None] = {}
     for overlay, changes in overlays:
-        for place in sorted(changes, key=lambda place: (int(place.split("/")[0]), place)):
-            if path_of(place) in _WHAT:
-                found |= dict.fromkeys(stack.add(overlay, path_of(place), _records(kind_of(place), changes[place])))
+        for path in _WHAT:
+            for kind, said in in_turn(changes, path):
+                found |= dict.fromkeys(stack.add(overlay, path, _records(kind, said)))
     return tuple(found)
 
 
@@ -73,7 +72,7 @@ class _Stack:
             if owner != overlay and there not in (record.before, record.after):
                 yield Conflict(what, key.split(" ")[0], owner, there, overlay, record.after)
             self.made[path, key] = (overlay, record.after)
-        if path != _STATUS:
+        if path != STATUS:
             yield from self._twice(overlay, path, records)
 
     def _twice(self, overlay: str, path: str, records: Mapping[str, _Record]) -> Iterator[Conflict]:

@@ -37,6 +37,8 @@ _MERGE = Path(__file__).parents[1] / "node/initrd/usr/lib/imagebuilder/merge.awk
 Changes = Mapping[str, bytes]
 """By `TURN/KIND/PATH` an overlay's lists."""
 
+STATUS = "var/lib/dpkg/status"
+ACCOUNTS = ("etc/passwd", "etc/group")
 CACHE = "etc/ld.so.cache"
 _TRIGGERS = "var/lib/dpkg/triggers"
 _KINDS: Mapping[str, str] = {
@@ -47,7 +49,7 @@ _KINDS: Mapping[str, str] = {
     "etc/subuid": "lines",
     "etc/subgid": "lines",
     "etc/shells": "set",
-    "var/lib/dpkg/status": "stanzas",
+    STATUS: "stanzas",
     "var/lib/dpkg/statoverride": "set",
     "var/lib/apt/extended_states": "stanzas",
     CACHE: "cache",
@@ -63,6 +65,32 @@ def recorded(upper: Path, below: Path) -> dict[str, bytes]:
         for name, kind in sorted(kinds.items())
         if _is_file(upper / name)
     }
+
+
+def whole(path: str, text: bytes) -> dict[str, bytes]:
+    """The list of a database `path` that counts as it is, with all of its records."""
+    return {f"1/{_KINDS[path]}/{path}": changes(_KINDS[path], b"", text)}
+
+
+def after(below: Changes, above: Changes) -> dict[str, bytes]:
+    """The lists `above` with turns that follow those of `below`."""
+    turns = max(map(_turn, below), default=0)
+    return {f"{_turn(place) + turns}/{place.partition('/')[2]}": said for place, said in above.items()}
+
+
+def in_turn(said: Changes, path: str) -> list[tuple[str, bytes]]:
+    """KIND and list of what is said of a database, one after another."""
+    places = sorted((place for place in said if path_of(place) == path), key=_turn)
+    return [(kind_of(place), said[place]) for place in places]
+
+
+def is_database(path: str) -> bool:
+    """Whether the node merges what layers say of `path`, which is relative."""
+    return path in _KINDS or path.startswith(f"{_TRIGGERS}/")
+
+
+def _turn(place: str) -> int:
+    return int(place.partition("/")[0])
 
 
 def kind_of(place: str) -> str:

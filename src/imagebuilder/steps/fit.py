@@ -14,7 +14,7 @@ from imagebuilder.steps.base import Inputs, Step
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A path or a package, and in a few words what is the matter with it."""
+    """A path, a package or an account, and in a few words what is the matter with it."""
 
     name: str
     text: str
@@ -27,17 +27,19 @@ class Fit:
     shadows: tuple[Finding, ...] = ()
     conflicts: tuple[Finding, ...] = ()
     databases: tuple[Finding, ...] = ()
+    accounts: tuple[Finding, ...] = ()
 
     @property
     def fits(self) -> bool:
         """Whether nothing does."""
-        return not self.shadows and not self.conflicts
+        return not self.shadows and not self.conflicts and not self.accounts
 
     @property
     def verdict(self) -> str:
         """It in words."""
         found = [
             *(["package conflicts"] if self.conflicts else []),
+            *(["account conflicts"] if self.accounts else []),
             *(["shadows changed files"] if self.shadows else []),
         ]
         return " and ".join(found) or "fits"
@@ -50,7 +52,7 @@ class Fit:
     def from_json(cls, text: str | bytes) -> Fit:
         """Read what `to_json` wrote."""
         value: Mapping[str, Any] = json.loads(text)
-        return cls(*(tuple(Finding(**one) for one in value[name]) for name in ("shadows", "conflicts", "databases")))
+        return cls(**{name: tuple(Finding(**one) for one in found) for name, found in value.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@
   when it was made, and its own, which is of that time, hides it.
 - Its *packages conflict* where one that it brings, replaces or takes away is
   below in another version, or where all packages together do not go with each other.
+- Its *accounts conflict* where a user or a group has one id there and another
+  below, or two have one id.
 
 Databases that are merged where layers are stacked are told apart: that the
 overlay has an old copy of one means nothing there.
@@ -13,38 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imagebuilder.steps.conflicts import stacking_conflicts
+from imagebuilder.steps.databases import is_database
 from imagebuilder.steps.dpkg_database import Fields
 from imagebuilder.steps.dpkg_relations import by_any_name, clauses, met_by, relations
 from imagebuilder.steps.fit import Finding, Fit
 from imagebuilder.steps.footing import Footing, PackageChange
 from imagebuilder.steps.view import FOLDER, WHITEOUT, View, kind_of, ways
 
-DATABASES = (
-    "/etc/group",
-    "/etc/gshadow",
-    "/etc/ld.so.cache",
-    "/etc/passwd",
-    "/etc/shadow",
-    "/etc/shells",
-    "/etc/subgid",
-    "/etc/subuid",
-    "/var/lib/apt/extended_states",
-    "/var/lib/dpkg/diversions",
-    "/var/lib/dpkg/statoverride",
-    "/var/lib/dpkg/status",
-    "/var/lib/dpkg/status-old",
-    "/var/lib/dpkg/triggers/File",
-    "/var/lib/dpkg/triggers/Unincorp",
-)
-
 
 def check(footing: Footing, layer: View, ground: View) -> Fit:
     """Whether the overlay that is `layer`, and was made on `footing`, goes with the merged view `ground`."""
     found = tuple(_shadows(footing, layer, ground))
     return Fit(
-        shadows=tuple(finding for finding in found if finding.name not in DATABASES),
+        shadows=tuple(finding for finding in found if not is_database(finding.name[1:])),
         conflicts=tuple(_conflicts(footing, layer, ground)),
-        databases=tuple(finding for finding in found if finding.name in DATABASES),
+        accounts=tuple(_accounts(footing, ground)),
+        databases=tuple(finding for finding in found if is_database(finding.name[1:])),
     )
 
 
@@ -75,6 +62,12 @@ def _conflicts(footing: Footing, layer: View, ground: View) -> Iterator[Finding]
     brought = [fields for fields in layer.packages or () if _key(fields) in changed]
     already = set(_unmet(ground.packages or ()))
     yield from (finding for finding in _unmet((*below, *brought)) if finding not in already)
+
+
+def _accounts(footing: Footing, ground: View) -> Iterator[Finding]:
+    for found in stacking_conflicts([("below", ground.changes), ("the overlay", footing.changes)]):
+        if found.kind != "package":  # these are told of above, with what was there before
+            yield Finding(f"{found.kind} {found.name}", f"{found.lower_has} below, {found.upper_has} in the overlay")
 
 
 def _in_words(change: PackageChange, now: str) -> str:

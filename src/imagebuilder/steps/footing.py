@@ -7,6 +7,7 @@ was made on to say whether it goes with others (steps/fitting.py).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from imagebuilder.host.machine import Machine
 from imagebuilder.steps.base import Inputs, Source, Step
 
 if TYPE_CHECKING:
+    from imagebuilder.steps.databases import Changes
     from imagebuilder.steps.view import View
 
 
@@ -32,23 +34,30 @@ class PackageChange:
 
 @dataclass(frozen=True, slots=True)
 class Footing:
-    """The sha256 of each artifact below, bottom first; by path what was there (`steps.view`); packages."""
+    """The sha256 of each artifact below, bottom first; by path what was there (`steps.view`); packages.
+
+    `changes` is what the overlay changed in databases (steps/databases.py).
+    """
 
     on: tuple[str, ...]
     shadows: Mapping[str, str]
     packages: tuple[PackageChange, ...]
+    changes: Changes
 
     def to_json(self) -> str:
         """As it is kept."""
         packages = [asdict(change) for change in self.packages]
-        return json.dumps({"on": self.on, "shadows": self.shadows, "packages": packages}, indent=0)
+        changes = {place: os.fsdecode(said) for place, said in self.changes.items()}
+        value = {"on": self.on, "shadows": self.shadows, "packages": packages, "changes": changes}
+        return json.dumps(value, indent=0)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Footing:
         """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError for anything else."""
         value = json.loads(text)
         packages = tuple(PackageChange(**change) for change in value["packages"])
-        return cls(tuple(value["on"]), value["shadows"], packages)
+        changes = {place: os.fsencode(said) for place, said in value["changes"].items()}
+        return cls(tuple(value["on"]), value["shadows"], packages, changes)
 
 
 def footing_of(on: tuple[str, ...], layer: View, below: View) -> Footing:
@@ -60,7 +69,7 @@ def footing_of(on: tuple[str, ...], layer: View, below: View) -> Footing:
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key)
     ]
-    return Footing(on, shadows, tuple(changes))
+    return Footing(on, shadows, tuple(changes), layer.changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +88,14 @@ class WriteFooting(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Write it."""
-        from imagebuilder.steps.layer import capture  # late, for planning needs none of it
+        from imagebuilder.steps import databases  # late, for planning needs none of it
+        from imagebuilder.steps.layer import capture
         from imagebuilder.steps.view import view_of
 
         (upper,) = inputs["upper"]
         on = (*(source.path for source in self.built), *inputs.get("on", ()))
-        layer = view_of(capture(upper))
         with machine.overlay(inputs["lower"]) as root:
+            layer = view_of(capture(upper), databases.recorded(upper, root))
             below = view_of(capture(root), only=layer.paths)
         footing = footing_of(tuple(map(digest.of_file, on)), layer, below)
         output.write_text(footing.to_json())

@@ -15,7 +15,7 @@ import yaml
 
 from imagebuilder.errors import UserError
 from imagebuilder.steps import cpio
-from imagebuilder.steps.fitting import DATABASES
+from imagebuilder.steps.databases import is_database
 from imagebuilder.steps.footing import Footing
 from imagebuilder.steps.layer import Entry
 from imagebuilder.steps.view import FOLDER, folders_above, view_of
@@ -117,7 +117,7 @@ def _of_nobody(entries: Sequence[Entry], owned: Collection[str]) -> Iterator[Ent
     leading = {folder for entry in entries for folder in folders_above(entry.path)}
     for entry in entries:
         path = entry.path
-        is_known = path in owned or path.removeprefix("/usr") in owned or path in DATABASES
+        is_known = path in owned or path.removeprefix("/usr") in owned or is_database(path[1:])
         is_of_tools = any(place in _OF_PACKAGES for place in (path, *folders_above(path)))
         if not is_known and not is_of_tools and path != "/" and not (entry.kind == FOLDER and path in leading):
             whole = contents.get(entry.member.inode, entry)

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuilder import digest
+from imagebuilder.steps import databases
+from imagebuilder.steps.databases import Changes
 from imagebuilder.steps.dpkg_database import Fields, read_stanzas
 from imagebuilder.steps.layer import Entry, bytes_of
 
-STATUS = "/var/lib/dpkg/status"
 WHITEOUT = "whiteout"
 FOLDER = "folder"
 _ACLS = "system.posix_acl_"
@@ -34,11 +35,14 @@ _FIELDS = ("Package", "Version", "Architecture", "Provides", "Pre-Depends", "Dep
 class View:
     """By path what is there, in a line, and dpkg's packages, of each what says how it goes with others.
 
-    Without a dpkg database of its own a layer has None for the packages.
+    Without a dpkg database of its own a layer has None for the packages. `changes`
+    says what it changed in databases (steps/databases.py); in accounts, where
+    nobody knows, all that it has.
     """
 
     paths: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[Fields, ...] | None = None
+    changes: Changes = field(default_factory=dict)
 
     def versions(self) -> dict[tuple[str, str], str]:
         """Version by name and architecture."""
@@ -46,28 +50,43 @@ class View:
 
     def to_json(self) -> str:
         """As a step keeps it."""
-        return json.dumps({"paths": self.paths, "packages": self.packages}, indent=0)
+        changes = {place: os.fsdecode(said) for place, said in self.changes.items()}
+        return json.dumps({"paths": self.paths, "packages": self.packages, "changes": changes}, indent=0)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> View:
         """Read what `to_json` wrote."""
         value = json.loads(text)
-        return cls(value["paths"], None if value["packages"] is None else tuple(value["packages"]))
+        packages = None if value["packages"] is None else tuple(value["packages"])
+        return cls(value["paths"], packages, {place: os.fsencode(said) for place, said in value["changes"].items()})
 
 
-def view_of(entries: Sequence[Entry], only: Container[str] | None = None) -> View:
-    """The view of one layer, whiteouts and all; of its packages, and of all paths or `only` of some."""
+def view_of(entries: Sequence[Entry], changes: Changes | None = None, only: Container[str] | None = None) -> View:
+    """The view of one layer, whiteouts and all; of its packages and accounts, and of all paths or `only` of some.
+
+    `changes` are its lists, if it has any.
+    """
     contents = {entry.member.inode: entry for entry in entries if entry.member.size}
     wanted = entries if only is None else [entry for entry in entries if entry.path in only]
     paths = {entry.path: _line(entry, contents.get(entry.member.inode, entry)) for entry in wanted}
-    status = next((entry for entry in entries if entry.path == STATUS and entry.kind == "file"), None)
-    return View(paths, _packages(bytes_of(contents.get(status.member.inode, status))) if status else None)
+    names = (*databases.ACCOUNTS, databases.STATUS)
+    found = {
+        name: bytes_of(contents.get(entry.member.inode, entry))
+        for entry in entries
+        if entry.kind == "file" and (name := entry.path[1:]) in names
+    }
+    said = dict(changes or {})
+    for name in databases.ACCOUNTS:
+        if name in found and not databases.in_turn(said, name):
+            said |= databases.whole(name, found[name])
+    return View(paths, _packages(found[databases.STATUS]) if databases.STATUS in found else None, said)
 
 
 def stacked(layers: Iterable[View]) -> View:
-    """What is seen where layers lie on one another, bottom first: no whiteouts, the uppermost database."""
+    """What is seen where layers lie on one another, bottom first: no whiteouts, databases as the node merges them."""
     paths: dict[str, str] = {}
     packages: tuple[Fields, ...] | None = None
+    changes: dict[str, bytes] = {}
     for layer in layers:
         hidden = {
             p for p, line in layer.paths.items() if kind_of(line) != FOLDER and kind_of(paths.get(p, "")) == FOLDER
@@ -76,8 +95,11 @@ def stacked(layers: Iterable[View]) -> View:
             paths = {path: line for path, line in paths.items() if not hidden.intersection(folders_above(path))}
         paths |= layer.paths
         paths = {path: line for path, line in paths.items() if line != WHITEOUT}
-        packages = packages if layer.packages is None else layer.packages
-    return View(paths, packages)
+        changes |= databases.after(changes, layer.changes)
+        if layer.packages is not None:
+            said = databases.in_turn(layer.changes, databases.STATUS)
+            packages = _changed(packages, [one for _, one in said]) if packages and said else layer.packages
+    return View(paths, packages, changes)
 
 
 def kind_of(line: str) -> str:
@@ -128,6 +150,17 @@ def _line(entry: Entry, with_content: Entry) -> str:
         case _:
             words = [kind, mode, owner]
     return " ".join([*words, *(f"{n}={v.hex()}" for n, v in entry.xattrs if not n.startswith(_ACLS))])
+
+
+def _changed(packages: tuple[Fields, ...], lists: Sequence[bytes]) -> tuple[Fields, ...]:
+    """Packages after what lists of changes in dpkg's status say."""
+    found = {f"{fields['Package']} {fields['Architecture']}": fields for fields in packages}
+    for stanza in (stanza for said in lists for stanza in said.split(b"\n\n") if stanza and stanza[:1] != b"<"):
+        is_gone = stanza[:1] == b"-"
+        found.pop(os.fsdecode(stanza[1:] if is_gone else databases.stanza_key(stanza)), None)
+        if not is_gone:
+            found |= {f"{fields['Package']} {fields['Architecture']}": fields for fields in _packages(stanza)}
+    return tuple(found.values())
 
 
 def _packages(status: bytes) -> tuple[Fields, ...]:

@@ -10,6 +10,7 @@ import pytest
 from imagebuilder.cli.main import main
 from imagebuilder.engine.keeping import FOOTING, attach_footings
 from imagebuilder.steps.footing import footing_of
+from imagebuilder.steps.sidecar import Known, add
 from imagebuilder.steps.view import view_of
 from imagebuilder.store.index import change_index
 from imagebuilder.store.layout import Layout
@@ -43,6 +44,18 @@ def test_table_of_what_stands_against_overlays(folder: Path, capsys: pytest.Capt
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[:2] == [["OVERLAY", "VERDICT"], ["harmless.gz", "fits"]]
     assert lines[-1] == ["shadowing.gz", "path", "/etc/motd", "changed", "below:", "content"]
+
+
+def test_users_with_one_id_are_told_before_a_node_boots(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_base(folder / "users.img", layer({"/etc/passwd": "other:x:400\n"}))
+    known = Known({"1/lines/etc/passwd": b"=mine:x:400\n"}, frozenset())
+    members = add(layer({"/etc/passwd": "mine:x:400\n"}), known, "cpio.gz", 0, folder)
+    write_overlay(folder / "mine.gz", members)
+    assert _check(folder, "mine.gz", "--base", "users.img", "--made-on", "old.img") == 1
+    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == ["mine.gz", "account", "conflicts"]
+    assert lines[-2][:2] == ["mine.gz", "account"]
+    assert "`other` below, `mine` in the overlay" in lines[-2][2]
 
 
 def test_base_of_a_file_that_the_store_does_not_know_must_be_said(

@@ -142,11 +142,30 @@ def test_versions_that_are_none_are_no_crash() -> None:
     assert check(footing_of((), upper, below), upper, below).verdict in ("fits", "package conflicts")
 
 
+USERS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("the same users", "a:x:300\n", {}),
+    ("another user", "a:x:300\nb:x:301\n", {}),
+    ("the user that it brings", "a:x:300\nmine:x:400\n", {}),
+    ("its id is another user's", "a:x:300\nb:x:400\n", {"user id 400": "`b` below, `mine` in the overlay"}),
+    ("its user has another id", "a:x:300\nmine:x:401\n", {"user mine": "id 401 below, id 400 in the overlay"}),
+)
+
+
+@pytest.mark.parametrize(("name", "now", "accounts"), USERS, ids=[case[0] for case in USERS])
+def test_accounts(name: str, now: str, accounts: dict[str, str]) -> None:
+    before, own = _view({"/etc/passwd": "a:x:300\n"}, ""), "a:x:300\nmine:x:400\n"
+    upper = view_of(layer({"/etc/passwd": own}), {"1/lines/etc/passwd": b"=mine:x:400\n"})
+    found = check(footing_of((), upper, before), upper, _view({"/etc/passwd": now}, ""))
+    assert {finding.name: finding.text for finding in found.accounts} == accounts
+    assert found.fits == (not accounts)
+
+
 VERDICTS = (
     (Fit(), "fits"),
     (Fit(shadows=(Finding("/x", "y"),)), "shadows changed files"),
     (Fit(conflicts=(Finding("x", "y"),)), "package conflicts"),
     (Fit((Finding("/x", "y"),), (Finding("x", "y"),)), "package conflicts and shadows changed files"),
+    (Fit(accounts=(Finding("user a", "y"),)), "account conflicts"),
     (Fit(databases=(Finding("/x", "y"),)), "fits"),
 )
 
@@ -158,7 +177,8 @@ def test_verdict_in_words_and_as_text(fit: Fit, verdict: str) -> None:
 
 
 def test_footing_is_kept_as_text() -> None:
-    upper = view_of(layer({"/a": "x", "/var/lib/dpkg/status": status(b="1")}))
+    changes = {"1/lines/etc/passwd": b"=not utf-8 \xff\n"}
+    upper = view_of(layer({"/a": "x", "/var/lib/dpkg/status": status(b="1")}), changes)
     footing = footing_of(("ab" * 32,), upper, _view({"/a": "y"}, ""))
     assert Footing.from_json(footing.to_json()) == footing
     assert sorted(footing.shadows) == ["/", "/a", "/var", "/var/lib", "/var/lib/dpkg", "/var/lib/dpkg/status"]

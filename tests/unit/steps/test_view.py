@@ -52,8 +52,25 @@ def test_packages_are_those_of_the_uppermost_database() -> None:
     assert [fields.get("Depends") for fields in below.packages or ()] == [None, "a (>= 1)"]
 
 
+def test_packages_and_accounts_of_layers_that_were_made_apart_are_those_of_all() -> None:
+    base = view_of(layer({"/var/lib/dpkg/status": status(a="1", old="1"), "/etc/passwd": "r:x:0\n"}))
+    one, two = (
+        view_of(
+            layer({"/var/lib/dpkg/status": "a whole copy", "/etc/passwd": "a whole copy"}),
+            {"1/stanzas/var/lib/dpkg/status": said.encode(), "1/lines/etc/passwd": f"={user}\n".encode()},
+        )
+        for said, user in ((stanza("b", "2"), "u:x:1"), (f"-old amd64\n\n<a amd64 1\n\n{stanza('a', '3')}", "v:x:2"))
+    )
+    seen = stacked([base, one, two])
+    assert seen.versions() == {("a", "amd64"): "3", ("b", "amd64"): "2"}
+    accounts = {place: said for place, said in seen.changes.items() if place.endswith("passwd")}
+    lists = (b"=r:x:0\n", b"=u:x:1\n", b"=v:x:2\n")
+    assert accounts == {f"{turn}/lines/etc/passwd": said for turn, said in enumerate(lists, start=1)}
+
+
 def test_view_is_kept_as_text() -> None:
-    view = view_of(layer({"/a b": "x", "/var/lib/dpkg/status": status(a="1")}))
+    view = view_of(layer({"/a b": "x", "/etc/passwd": "r:x:0\n", "/var/lib/dpkg/status": status(a="1")}))
+    assert view.changes
     assert View.from_json(view.to_json()) == view
 
 
