@@ -48,6 +48,8 @@ class _Compiler:
     builder: Builder
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By image name the step ids of its layers, bottom first."""
+    footings: dict[str, str] = field(default_factory=dict)
+    """By the layer of each overlay the step that tells what it was made on, and what it changed there."""
 
     def layers(self, name: str) -> tuple[str, ...]:
         """The layers of an image, planned at first sight."""
@@ -115,9 +117,9 @@ class _Compiler:
         packed = self.builder.add(f"{image.name}: pack", pack, **layers)
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
         listed = self.builder.add(f"{image.name}: sbom", inside, **layers)
-        footing = self._footing(image, under, layers)
+        self.footings[upper] = self._footing(image, under, layers)
         name = names.overlay(image, keys)
-        self.builder.yields(Artifact(name, image.name, packed, OVERLAYS[keys.format], listed, footing))
+        self.builder.yields(Artifact(name, image.name, packed, OVERLAYS[keys.format], listed, self.footings[upper]))
         return (*below, upper)
 
     def _stacked(self, image: ImageSpec, under: Sequence[str]) -> tuple[str, ...]:
@@ -127,8 +129,14 @@ class _Compiler:
             *made_on, upper = self.layers(name)
             if below in ((), tuple(made_on)):
                 below = (*made_on, upper)
+            elif upper not in self.footings:
+                raise SpecError(
+                    f"`{image.name}` is built on `{under[0]}` and on `{name}`, two bases",
+                    location=image.at("base"),
+                    hint="name one base, or overlays on one",
+                )
             else:  # an overlay that knows nothing of what is below it here
-                given = {"lower": below, "made_on": tuple(made_on), "upper": (upper,)}
+                given = {"lower": below, "upper": (upper,), "footing": (self.footings[upper],)}
                 below = (*below, upper, self.builder.add(f"{image.name}: stack {name}", Stack(), **given))
         return below
 

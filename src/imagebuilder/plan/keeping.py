@@ -46,8 +46,7 @@ def keep_overlays(plan: Plan, past: Past, without: Collection[str] = ()) -> Plan
     for step in plan.steps:
         now = kept.get(step.id) or _on(step, moved)
         if artifact := overlays.get(step.id):
-            overlaps = tuple(i for i in now.inputs["lower"] if i in uppers)
-            if artifact.image not in without and (found := _found(plan, artifact, now, overlaps, past)):
+            if artifact.image not in without and (found := _found(plan, artifact, now, uppers, past)):
                 kept |= found
                 made = _checking(plan, artifact, now, found)
                 checking |= {one.id: one for one in made}
@@ -69,17 +68,18 @@ def _on(step: PlannedStep, moved: Mapping[str, str]) -> PlannedStep:
 
 
 def _found(
-    plan: Plan, artifact: Artifact, upper: PlannedStep, overlays: tuple[str, ...], past: Past
+    plan: Plan, artifact: Artifact, upper: PlannedStep, overlays: Collection[str], past: Past
 ) -> dict[str, PlannedStep]:
-    """By planned id the steps that made the overlay before, all of them or none; `overlays` are below it."""
+    """By planned id the steps that made the overlay before, all of them or none; `overlays` are those before it."""
     planned = [plan.step(getattr(artifact, part)) for part in _PARTS]
-    exact = _on(planned[0], {planned[0].inputs["upper"][0]: upper.id})
+    inputs = {**planned[0].inputs, "lower": upper.inputs["lower"], "upper": (upper.id,)}
+    exact = replace(planned[0], id=step_id(planned[0].step, inputs), inputs=inputs)
     before = past.recall(upper.name)
     if before is None or before[0] == upper.id or past.has(exact) or not _same(upper.step, before[1]):
         return {}
     there = before[1].inputs
-    on_overlays = tuple(there["lower"][len(there["lower"]) - len(overlays) :])
-    if on_overlays != overlays or tuple(there.get("python", ())) != upper.inputs.get("python", ()):
+    on, on_before = ([i for i in lower if i in overlays] for lower in (upper.inputs["lower"], there["lower"]))
+    if on != on_before or tuple(there.get("python", ())) != upper.inputs.get("python", ()):
         return {}
     found = {planned[0].inputs["upper"][0]: _as_it_was(upper, *before)}
     for step in planned:

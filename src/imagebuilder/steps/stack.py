@@ -14,7 +14,7 @@ _LEFTOVER = "var/cache/ldconfig/aux-cache"
 
 @dataclass(frozen=True, slots=True)
 class Stack(Step):
-    """The layer above `upper`, which was made on the layers `made_on` and now lies on `lower`.
+    """The layer above `upper`, which has a `footing` of its own and now lies on `lower`.
 
     The node makes the same of the same layers (databases.sh).
     """
@@ -25,12 +25,12 @@ class Stack(Step):
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Fill `output` with the merged databases."""
         from imagebuilder.steps import databases  # late, for planning needs none of it
+        from imagebuilder.steps.footing import Footing
         from imagebuilder.steps.layer import capture, settle
 
-        (upper,) = inputs["upper"]
+        (upper,), (footing,) = inputs["upper"], inputs["footing"]
         layers = (*inputs["lower"], upper)
-        with machine.overlay(inputs["made_on"]) as known:
-            changes = databases.recorded(upper, known)
+        changes = Footing.from_json(footing.read_bytes()).changes
         with machine.overlay(inputs["lower"]) as below:
             contents = {
                 databases.path_of(place): databases.merged(

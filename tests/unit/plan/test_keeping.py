@@ -16,6 +16,7 @@ from imagebuilder.steps.overlay import PackOverlay
 from imagebuilder.steps.provision import Provision
 from imagebuilder.steps.sbom import InstalledPackages
 from imagebuilder.steps.squashfs import Squashfs
+from imagebuilder.steps.stack import Stack
 from imagebuilder.store.record import Record
 
 
@@ -31,7 +32,7 @@ def _plan(base: int = 1, epoch: int = 7, x: str = "/x", python: int = 1, on: str
     for name, path in (("x", x), ("y", "/y")):
         actions = (Clean((path,)),)
         upper = builder.add(f"{name}: provision", Provision(actions), lower=layers, python=(interpreter,))
-        pack = builder.add(f"{name}: pack", PackOverlay("cpio.gz", epoch), upper=(upper,))
+        pack = builder.add(f"{name}: pack", PackOverlay("cpio.gz", epoch), lower=layers, upper=(upper,))
         sbom = builder.add(f"{name}: sbom", InstalledPackages("bookworm", ()), lower=layers, upper=(upper,))
         footing = builder.add(
             f"{name}: footing", WriteFooting(("bookworm", arch), below), on=made, lower=layers, upper=(upper,)
@@ -39,6 +40,29 @@ def _plan(base: int = 1, epoch: int = 7, x: str = "/x", python: int = 1, on: str
         builder.yields(Artifact(f"{name}.cpio.gz", name, pack, "overlay", sbom, footing))
         layers, below, made = (*layers, upper), (*below, name), (*made, pack)
     return builder.plan((Bootable("y", builder.artifacts),), epoch)
+
+
+def _apart(base: int) -> Plan:
+    """Overlays x and y on a base, and z on both."""
+    builder = Builder()
+    bottom = builder.add("base: bootstrap", Squashfs(base))
+    uppers: dict[str, str] = {}
+
+    def add(name: str, below: tuple[str, ...], *layers: str) -> str:
+        made = uppers[name] = builder.add(f"{name}: provision", Provision((Clean((name,)),)), lower=layers)
+        given = {"lower": layers, "upper": (made,)}
+        pack = builder.add(f"{name}: pack", PackOverlay("cpio.gz", 7), **given)
+        sbom = builder.add(f"{name}: sbom", InstalledPackages("bookworm", ()), **given)
+        footing = builder.add(f"{name}: footing", WriteFooting(("bookworm", "amd64"), below), on=(bottom,), **given)
+        builder.yields(Artifact(f"{name}.cpio.gz", name, pack, "overlay", sbom, footing))
+        return footing
+
+    add("x", ("base",), bottom)
+    footing = add("y", ("base",), bottom)
+    below = (bottom, uppers["x"], uppers["y"])
+    merged = builder.add("z: stack y", Stack(), lower=below[:2], upper=below[2:], footing=(footing,))
+    add("z", ("base", "x", "y"), *below, merged)
+    return builder.plan()
 
 
 @dataclass
@@ -153,3 +177,27 @@ def test_overlay_that_was_made_on_the_base_of_now_wins(done: _Done) -> None:
     done.do(_plan(base=2))
     done.do(keep_overlays(_plan(base=1), _Done().past))
     assert keep_overlays(_plan(base=2), done.past) == _plan(base=2)
+
+
+def test_overlay_on_two_that_were_made_apart_is_kept_and_checked_on_what_the_node_makes_of_them() -> None:
+    done, before = _Done(), {step.name: step.id for step in _apart(1).steps}
+    done.do(_apart(1))
+    plan = keep_overlays(_apart(2), done.past)
+    assert [check.image for check in plan.checks] == ["x", "y", "z"]
+    assert _todo(done, plan) == [
+        "base: bootstrap",
+        "z: stack y",
+        "base: view",
+        "x: check",
+        "y: check",
+        "base+x+y: view",
+        "z: check",
+    ]
+    steps = {step.name: step for step in plan.steps}
+    stack = steps["z: stack y"]
+    assert stack.inputs == {
+        "lower": (steps["base: bootstrap"].id, before["x: provision"]),
+        "upper": (before["y: provision"],),
+        "footing": (before["y: footing"],),
+    }
+    assert steps["base+x+y: view"].inputs["lower"][-1] == stack.id
