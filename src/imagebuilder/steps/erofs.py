@@ -114,6 +114,8 @@ def read_attributes(image: bytes) -> dict[bytes, tuple[tuple[str, bytes], ...]]:
             found[name] = tuple(sorted(_attributes(image, at * _SLOT + _INODE.size, count)))
             if stat.S_ISDIR(mode):
                 names = image[block * _BLOCK : block * _BLOCK + size]
+                if len(names) != size:
+                    raise ValueError("a folder is cut")
                 waiting += [(inside if name == b"." else name + b"/" + inside, n) for inside, n in _inside(names)]
         return found
     except (ValueError, struct.error, KeyError, IndexError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebuilder.steps.databases import CACHE, changes, recorded, records
@@ -82,6 +82,7 @@ def _content(kind: str, items: Mapping[str, list[str]]) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(before=_ITEMS, after=_ITEMS)
 def test_changes_lead_from_the_old_content_to_the_new(
     tmp_path_factory: pytest.TempPathFactory, kind: str, before: dict[str, list[str]], after: dict[str, list[str]]

@@ -7,7 +7,7 @@ import stat
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebuilder.errors import ImagebuilderError
@@ -36,6 +36,7 @@ def test_attributes_come_back() -> None:
     assert erofs.read_attributes(IMAGE) == EXPECTED
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1024, len(IMAGE) - 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_damage_is_an_error_or_another_answer(changes: list[tuple[int, int]]) -> None:
     image = bytearray(IMAGE)
