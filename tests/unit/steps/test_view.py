@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagebuilder.steps.layer import capture
-from imagebuilder.steps.view import View, folders_above, stacked, view_of, ways
+from imagebuilder.steps.view import folders_above, stacked, view_of, ways
 from layers import layer, stanza, status
 
 FILE = "file 0644 0:0 ab"
@@ -50,11 +50,6 @@ def test_packages_are_those_of_the_uppermost_database() -> None:
     assert above.packages is None
     assert stacked([below, above]).versions() == {("a", "amd64"): "1", ("b", "amd64"): "2"}
     assert [fields.get("Depends") for fields in below.packages or ()] == [None, "a (>= 1)"]
-
-
-def test_view_is_kept_as_text() -> None:
-    view = view_of(layer({"/a b": "x", "/var/lib/dpkg/status": status(a="1")}))
-    assert View.from_json(view.to_json()) == view
 
 
 def test_folders_above_a_path() -> None:
