@@ -44,8 +44,10 @@ def keep_overlays(plan: Plan, past: Past, without: Collection[str] = ()) -> Plan
     for step in plan.steps:
         now = kept.get(step.id) or _on(step, moved)
         if artifact := overlays.get(step.id):
-            overlaps = tuple(i for i in now.inputs["lower"] if i in uppers)
-            if artifact.image not in without and (found := _found(plan, artifact, now, overlaps, past)):
+            below = tuple(i for i in now.inputs["lower"] if i in uppers)
+            exact = _on(plan.step(artifact.step), {**moved, step.id: now.id})
+            is_due = artifact.image not in without and not past.has(exact)
+            if is_due and (found := _found(plan, artifact, now, below, past)):
                 kept |= found
                 checking.append((artifact, _check(artifact, now, found)))
                 now = found[step.id]
@@ -70,9 +72,8 @@ def _found(
 ) -> dict[str, PlannedStep]:
     """By planned id the steps that made the overlay before, all of them or none; `overlays` are below it."""
     planned = [plan.step(getattr(artifact, part)) for part in _PARTS]
-    exact = _on(planned[0], {planned[0].inputs["upper"][0]: upper.id})
     before = past.recall(upper.name)
-    if before is None or before[0] == upper.id or past.has(exact) or not _same(upper.step, before[1]):
+    if before is None or before[0] == upper.id or not _same(upper.step, before[1]):
         return {}
     there = before[1].inputs
     on_overlays = tuple(there["lower"][len(there["lower"]) - len(overlays) :])
