@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 
 from imagebuilder.plan.model import Artifact, Check, Plan, PlannedStep
 from imagebuilder.steps.base import Step, identity, step_id
-from imagebuilder.steps.fit import CheckFit, WriteView
-from imagebuilder.steps.footing import WriteFooting
+from imagebuilder.steps.fit import CheckFit
 from imagebuilder.store.record import Record
 
 _OF_THE_BASE = frozenset({"epoch", "built"})
@@ -41,24 +40,24 @@ def keep_overlays(plan: Plan, past: Past, without: Collection[str] = ()) -> Plan
     kept: dict[str, PlannedStep] = {}
     steps: dict[str, PlannedStep] = {}
     uppers: set[str] = set()
-    checks: list[Check] = []
-    checking: dict[str, PlannedStep] = {}
+    checking: list[tuple[Artifact, PlannedStep]] = []
     for step in plan.steps:
         now = kept.get(step.id) or _on(step, moved)
         if artifact := overlays.get(step.id):
-            if artifact.image not in without and (found := _found(plan, artifact, now, uppers, past)):
+            exact = _on(plan.step(artifact.step), {**moved, step.id: now.id})
+            is_due = artifact.image not in without and not past.has(exact)
+            if is_due and (found := _found(plan, artifact, now, uppers, past)):
                 kept |= found
-                made = _checking(plan, artifact, now, found)
-                checking |= {one.id: one for one in made}
-                checks.append(Check(artifact.image, made[-1].id))
+                checking.append((artifact, _check(artifact, now, found)))
                 now = found[step.id]
             uppers.add(now.id)
         moved[step.id] = now.id
         steps[now.id] = now
     artifacts = {a: replace(a, **{part: moved.get(getattr(a, part), "") for part in _PARTS}) for a in plan.artifacts}
     bootables = tuple(replace(b, artifacts=tuple(artifacts[a] for a in b.artifacts)) for b in plan.bootables)
-    made_steps = (*steps.values(), *checking.values())
-    return Plan(made_steps, tuple(artifacts.values()), bootables, plan.epoch, tuple(checks))
+    checks = tuple(Check(artifact.image, step.id) for artifact, step in checking)
+    all_steps = (*steps.values(), *(step for _, step in checking))
+    return Plan(all_steps, tuple(artifacts.values()), bootables, plan.epoch, checks)
 
 
 def _on(step: PlannedStep, moved: Mapping[str, str]) -> PlannedStep:
@@ -72,10 +71,8 @@ def _found(
 ) -> dict[str, PlannedStep]:
     """By planned id the steps that made the overlay before, all of them or none; `overlays` are those before it."""
     planned = [plan.step(getattr(artifact, part)) for part in _PARTS]
-    inputs = {**planned[0].inputs, "lower": upper.inputs["lower"], "upper": (upper.id,)}
-    exact = replace(planned[0], id=step_id(planned[0].step, inputs), inputs=inputs)
     before = past.recall(upper.name)
-    if before is None or before[0] == upper.id or past.has(exact) or not _same(upper.step, before[1]):
+    if before is None or before[0] == upper.id or not _same(upper.step, before[1]):
         return {}
     there = before[1].inputs
     on, on_before = ([i for i in lower if i in overlays] for lower in (upper.inputs["lower"], there["lower"]))
@@ -102,17 +99,8 @@ def _as_it_was(step: PlannedStep, earlier_id: str, record: Record) -> PlannedSte
     return replace(step, id=earlier_id, inputs=inputs)
 
 
-def _checking(
-    plan: Plan, artifact: Artifact, upper: PlannedStep, found: Mapping[str, PlannedStep]
-) -> tuple[PlannedStep, PlannedStep]:
-    """The view of what the kept overlay would be made on today, and the check against it."""
-    footing = found[artifact.footing]
-    assert isinstance(footing.step, WriteFooting)
-    view = _planned(f"{'+'.join(footing.step.base)}: view", WriteView(), lower=upper.inputs["lower"])
-    kept = found[plan.step(artifact.step).inputs["upper"][0]].id
-    parts = {"upper": (kept,), "footing": (footing.id,), "ground": (view.id,)}
-    return view, _planned(f"{artifact.image}: check", CheckFit(), **parts)
-
-
-def _planned(name: str, step: Step, **inputs: tuple[str, ...]) -> PlannedStep:
-    return PlannedStep(step_id(step, inputs), name, step, inputs)
+def _check(artifact: Artifact, upper: PlannedStep, found: Mapping[str, PlannedStep]) -> PlannedStep:
+    """The check of a kept overlay against what its layer would be made on today."""
+    kept, footing = found[artifact.footing].inputs["upper"], (found[artifact.footing].id,)
+    inputs = {"lower": upper.inputs["lower"], "upper": kept, "footing": footing}
+    return PlannedStep(step_id(CheckFit(), inputs), f"{artifact.image}: check", CheckFit(), inputs)

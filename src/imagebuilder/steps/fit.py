@@ -1,4 +1,4 @@
-"""Whether an overlay still goes with layers that it was not made on: the verdict, and the steps that come to it."""
+"""Whether an overlay still goes with layers that it was not made on: the verdict, and the step that comes to it."""
 
 from __future__ import annotations
 
@@ -56,23 +56,8 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class WriteView(Step):
-    """The view of the merged layers `lower`: what overlays are checked against."""
-
-    kind: ClassVar[str] = "view"
-
-    def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
-        """Write it."""
-        from imagebuilder.steps.layer import capture  # late, for planning needs none of it
-        from imagebuilder.steps.view import view_of
-
-        with machine.overlay(inputs["lower"]) as root:
-            output.write_text(view_of(capture(root)).to_json())
-
-
-@dataclass(frozen=True, slots=True)
 class CheckFit(Step):
-    """Whether the layer `upper`, made on `footing`, goes with the layers of which `ground` is the view."""
+    """Whether the layer `upper`, made on `footing`, goes with the layers `lower`."""
 
     kind: ClassVar[str] = "check"
 
@@ -81,8 +66,10 @@ class CheckFit(Step):
         from imagebuilder.steps.fitting import check  # late, for planning needs none of it
         from imagebuilder.steps.footing import Footing
         from imagebuilder.steps.layer import capture
-        from imagebuilder.steps.view import View, view_of
+        from imagebuilder.steps.view import view_of
 
-        (upper,), (footing,), (ground,) = inputs["upper"], inputs["footing"], inputs["ground"]
-        given = Footing.from_json(footing.read_bytes()), view_of(capture(upper)), View.from_json(ground.read_bytes())
-        output.write_text(check(*given).to_json())
+        (upper,), (footing,) = inputs["upper"], inputs["footing"]
+        layer = view_of(capture(upper))
+        with machine.overlay(inputs["lower"]) as root:
+            ground = view_of(capture(root), only=layer.paths)
+        output.write_text(check(Footing.from_json(footing.read_bytes()), layer, ground).to_json())

@@ -12,7 +12,6 @@ a squashfs has none. A path is said in a line:
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -47,18 +46,6 @@ class View:
     def versions(self) -> dict[tuple[str, str], str]:
         """Version by name and architecture."""
         return {(f["Package"], f["Architecture"]): f["Version"] for f in self.packages or ()}
-
-    def to_json(self) -> str:
-        """As a step keeps it."""
-        changes = {place: os.fsdecode(said) for place, said in self.changes.items()}
-        return json.dumps({"paths": self.paths, "packages": self.packages, "changes": changes}, indent=0)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> View:
-        """Read what `to_json` wrote."""
-        value = json.loads(text)
-        packages = None if value["packages"] is None else tuple(value["packages"])
-        return cls(value["paths"], packages, {place: os.fsencode(said) for place, said in value["changes"].items()})
 
 
 def view_of(entries: Sequence[Entry], changes: Changes | None = None, only: Container[str] | None = None) -> View:

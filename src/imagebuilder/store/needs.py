@@ -40,8 +40,12 @@ def needed_blobs(layout: Layout, index: Index) -> frozenset[str]:
     return frozenset(needed)
 
 
-def needed_steps(records: Mapping[str, Record], blobs: frozenset[str], latest: frozenset[str]) -> frozenset[str]:
+def needed_steps(
+    records: Mapping[str, Record], blobs: frozenset[str], latest: frozenset[str], attached: frozenset[str] = frozenset()
+) -> frozenset[str]:
     """The ids of the steps that made `blobs`, of all that these read, and of those of `latest` that come down to these.
+
+    What is `attached` to manifests stays whatever it was made from, so these may read it as well.
 
     A step of `latest` stays for its blob, never for a folder. All ids are short (`trees.short_id`); a step without a
     record is not there.
@@ -54,7 +58,8 @@ def needed_steps(records: Mapping[str, Record], blobs: frozenset[str], latest: f
             needed.add(step)
             waiting += _reads(records[step])
     made = {step: _reads(records[step]) for step in latest & records.keys() if records[step].sha256}
-    while more := {step for step, reads in made.items() if reads and reads <= needed} - needed:
+    there = {step for step, record in records.items() if record.sha256 in attached}
+    while more := {step for step, reads in made.items() if reads and reads <= needed | there} - needed:
         needed |= more
     return frozenset(needed)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagebuilder.steps.layer import capture
-from imagebuilder.steps.view import View, folders_above, stacked, view_of, ways
+from imagebuilder.steps.view import folders_above, stacked, view_of, ways
 from layers import layer, stanza, status
 
 FILE = "file 0644 0:0 ab"
@@ -66,12 +66,6 @@ def test_packages_and_accounts_of_layers_that_were_made_apart_are_those_of_all()
     accounts = {place: said for place, said in seen.changes.items() if place.endswith("passwd")}
     lists = (b"=r:x:0\n", b"=u:x:1\n", b"=v:x:2\n")
     assert accounts == {f"{turn}/lines/etc/passwd": said for turn, said in enumerate(lists, start=1)}
-
-
-def test_view_is_kept_as_text() -> None:
-    view = view_of(layer({"/a b": "x", "/etc/passwd": "r:x:0\n", "/var/lib/dpkg/status": status(a="1")}))
-    assert view.changes
-    assert View.from_json(view.to_json()) == view
 
 
 def test_folders_above_a_path() -> None:
