@@ -18,6 +18,7 @@ examples:
   imagebuilder check discovery --base basefs              images of the store
   imagebuilder check *.overlay.cpio.gz --base base.trixie.6.12.0-1-amd64.squashfs.img
   imagebuilder check x.overlay.cpio.gz --base new.squashfs.img --made-on old.squashfs.img
+  imagebuilder check burnin --base discovery              on a base, and on an overlay that was made apart
 
 An overlay fits when nothing that it replaces or deletes has changed below, and its packages and accounts go
 with those below. exit status: 0 all fit, 1 one does not, 2 something is no layer or of an unknown base
@@ -34,7 +35,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("overlays", nargs="+", metavar="OVERLAY", help="a file, or an image in the store")
-    parser.add_argument("--base", required=True, metavar="B", help="what it is to lie on: a file, or an image")
+    parser.add_argument(
+        "--base", nargs="+", required=True, metavar="B", help="what it is to lie on, bottom first: files, or images"
+    )
     parser.add_argument("--made-on", metavar="C", help="what overlays were made on that the store does not know")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_store_options(parser)

@@ -16,14 +16,14 @@ from imagebuilder.store.layout import Layout
 
 
 def check_overlays(
-    layout: Layout, overlays: Sequence[str], base: str, made_on: str | None
+    layout: Layout, overlays: Sequence[str], below: Sequence[str], made_on: str | None
 ) -> Iterator[tuple[Part, Fit]]:
-    """Check files, or the top layers of images in the store, against `base`: a file, or all root layers of an image.
+    """Check files, or the top layers of images in the store, against what is `below`: files, all root layers of images.
 
     `made_on` names in the same way what files that the store does not know were
     made on. Raises UserError for what is not there or no layer, and for an overlay of an unknown base.
     """
-    ground = merged(root_parts(layout, base))
+    ground = merged(tuple(dict.fromkeys(part for given in below for part in root_parts(layout, given))))
     before = merged(root_parts(layout, made_on)) if made_on else None
     for name in overlays:
         part = read_parts(layout, name)[-1]

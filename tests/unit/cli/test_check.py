@@ -46,12 +46,17 @@ def test_table_of_what_stands_against_overlays(folder: Path, capsys: pytest.Capt
     assert lines[-1] == ["shadowing.gz", "path", "/etc/motd", "changed", "below:", "content"]
 
 
-def test_users_with_one_id_are_told_before_a_node_boots(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("below", [["users.img"], ["old.img", "other.gz"]])
+def test_users_with_one_id_are_told_before_a_node_boots(
+    folder: Path, below: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     write_base(folder / "users.img", layer({"/etc/passwd": "other:x:400\n"}))
-    known = Known({"1/lines/etc/passwd": b"=mine:x:400\n"}, frozenset())
-    members = add(layer({"/etc/passwd": "mine:x:400\n"}), known, "cpio.gz", 0, folder)
-    write_overlay(folder / "mine.gz", members)
-    assert _check(folder, "mine.gz", "--base", "users.img", "--made-on", "old.img") == 1
+    for name in ("mine", "other"):
+        line = f"{name}:x:400\n"
+        known = Known({"1/lines/etc/passwd": f"={line}".encode()}, frozenset())
+        members = add(layer({"/etc/passwd": line}), known, "cpio.gz", 0, folder)
+        write_overlay(folder / f"{name}.gz", members)
+    assert _check(folder, "mine.gz", "--base", *below, "--made-on", "old.img") == 1
     lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     assert lines[1] == ["mine.gz", "account", "conflicts"]
     assert lines[-2][:2] == ["mine.gz", "account"]
