@@ -28,6 +28,7 @@ test: setup-test ## set up if needed, then run every test (ARGS=... for pytest)
 fuzz: setup-test ## look for five minutes for archives and changes of layers that we do not understand
 	IMAGEBUILDER_TEST_FUZZ=60000 IMAGEBUILDER_TEST_SEQUENCES=1500 $(VENV)/bin/pytest -o timeout=0 \
 		tests/unit/steps/test_cpio.py::test_mangled_archive_is_read_or_refused_and_nothing_else \
+		tests/unit/steps/test_unpack.py::test_mangled_artifact_is_read_or_the_users_error_and_nothing_else \
 		tests/root/steps/test_layer_properties.py $(ARGS)
 
 .PHONY: check

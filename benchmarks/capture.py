@@ -59,8 +59,10 @@ def main() -> None:
 
 def _pack(upper: Path, output: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
+        below = Path(scratch, "below")
+        below.mkdir()
         machine = LocalMachine("pack", Path(scratch), AptFiles(Path(), Path(), {}), {}, lambda _: None)
-        PackOverlay("cpio.gz", _EPOCH).run(machine, {"upper": (upper,)}, output)
+        PackOverlay("cpio.gz", _EPOCH).run(machine, {"lower": (below,), "upper": (upper,)}, output)
 
 
 def _fill(upper: Path) -> None:

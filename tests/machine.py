@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ class PlainMachine:
         self.said: list[str] = []
         self.parts: list[str] = []
         self.notes: list[str] = []
+        self.begun: list[tuple[str, int]] = []
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
         return run(command, on_line)
@@ -51,6 +53,13 @@ class PlainMachine:
     def timed(self, part: str) -> Iterator[None]:
         yield
         self.took(part, 0)
+
+    def began(self, part: str) -> None:
+        self.begun.append((part, time.time_ns()))
+        time.sleep(0.01)
+
+    def beginnings(self) -> Sequence[tuple[str, int]]:
+        return self.begun
 
     def took(self, part: str, seconds: float) -> None:
         self.parts.append(part)

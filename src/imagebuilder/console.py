@@ -20,6 +20,7 @@ from imagebuilder.events import (
     Note,
     Outlook,
     OutputLine,
+    OverlayKept,
     Planned,
     Progress,
     Report,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Display
     from rich.progress import Task, TaskID
 
+_SHADOWS = 5
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -64,6 +66,8 @@ def line_of(event: Event) -> str:
             return f"{event.step}: {_phase(event)}"
         case Note():
             return f"note: {event.step + ': ' if event.step else ''}{event.message}"
+        case OverlayKept():
+            return _kept(event)
         case ArtifactPublished():
             return f"{event.path}  {size_text(event.size)}  sha256 {event.sha256[:12]}"
         case _:
@@ -80,6 +84,13 @@ def _planned(event: Planned) -> str:
         return f"all {event.total} steps are done already"
     rest = rest_text(event.seconds, known=event.known)
     return f"{event.kept} of {event.total} steps are done already" + (f"; the others take {rest}" if rest else "")
+
+
+def _kept(event: OverlayKept) -> str:
+    head = f"note: {event.step}: kept, though its base is another one: {event.verdict}"
+    shown = ", ".join(event.shadows[:_SHADOWS])
+    more = f" and {len(event.shadows) - _SHADOWS} more" if len(event.shadows) > _SHADOWS else ""
+    return f"{head}: {shown}{more} (`--rebuild-overlays` makes it again)" if shown else head
 
 
 def _phase(event: Progress) -> str:

@@ -95,6 +95,19 @@ class Note(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OverlayKept(Event):
+    """An overlay (`step` is its image) that was made on another base than the one of now stays as it is.
+
+    `verdict` says how it fits; `shadows` are paths that changed below and that it hides, `databases` those of
+    which it has an old copy.
+    """
+
+    verdict: str
+    shadows: tuple[str, ...]
+    databases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactPublished(Event):
     """A finished file in the artifact folder."""
 

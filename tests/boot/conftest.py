@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from builds import PROGRAM
+from builds import Site as Builds
 from imagebuilder.boot.artifacts import Artifacts, Selection, select
 from imagebuilder.boot.session import MAC, Boot, Machine, Outcome, boot
 from imagebuilder.errors import BootError
@@ -26,6 +27,8 @@ from stores import add_artifacts
 
 INSPECT_2015 = Path(__file__).with_name("inspect-2015.sh").read_text()
 BY_HAND = Path(__file__).with_name("by_hand")
+STACKED = Path(__file__).with_name("stacked")
+INSPECT_STACKED = (STACKED / "files/look").read_text() + Path(__file__).with_name("inspect-stacked.sh").read_text()
 DECOY = Nic("52:54:00:00:00:99", network="10.0.3.0/24", slot=4)
 
 
@@ -37,6 +40,7 @@ class Site:
     folder: Path
     syslog: SyslogServer
     images_of_2015: Path | None
+    package_cache: Path
 
     def boot(self, name: str, request: Callable[[Boot], Boot] = lambda it: it) -> Outcome:
         """Boot the discovery overlay as `request` changes it."""
@@ -103,6 +107,17 @@ def _tree_of_2015(site: Site) -> Outcome:
         return site.boot("2015", lambda it: replace(it, artifacts=artifacts, arguments=words, command=INSPECT_2015))
 
 
+def _stacked(site: Site) -> Outcome:
+    """Overlays that were made apart, on the base of an earlier build, and one that was made on both of them."""
+    folder = site.folder / "stacked"
+    subprocess.run([PROGRAM, "init", folder / "tree"], check=True, capture_output=True)
+    shutil.copytree(STACKED, folder / "tree", dirs_exist_ok=True)
+    shutil.copytree(site.artifacts.folder, folder / "builds")
+    Builds(folder / "tree", folder / "builds", site.package_cache).build()
+    artifacts = select(folder / "builds", Selection(overlays=("one", "two", "three")))
+    return site.boot("stacked", lambda it: replace(it, artifacts=artifacts, command=INSPECT_STACKED))
+
+
 SCENARIOS: dict[str, Callable[[Site], Any]] = {
     "two_cards": _two_cards,
     "static_uefi": _static_uefi,
@@ -111,6 +126,7 @@ SCENARIOS: dict[str, Callable[[Site], Any]] = {
     "reset": _reset,
     "shell": _shell,
     "tree_of_2015": _tree_of_2015,
+    "stacked": _stacked,
 }
 
 
@@ -122,12 +138,16 @@ def wanted(request: pytest.FixtureRequest) -> set[str]:
 
 @pytest.fixture(scope="session")
 def site(
-    built_images: Path, tmp_path_factory: pytest.TempPathFactory, wanted: set[str], request: pytest.FixtureRequest
+    built_images: Path,
+    package_cache: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    wanted: set[str],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Site]:
     syslog = SyslogServer()
     old = request.getfixturevalue("images_of_2015")[0].builds if "tree_of_2015" in wanted else None
     default = select(built_images, Selection(overlays=("discovery",)))
-    yield Site(default, tmp_path_factory.mktemp("nodes"), syslog, old)
+    yield Site(default, tmp_path_factory.mktemp("nodes"), syslog, old, package_cache)
     syslog.close()
 
 
@@ -186,3 +206,9 @@ def store_of_images(built_images: Path, tmp_path_factory: pytest.TempPathFactory
     layout.prepare()
     add_artifacts(layout, "discovery:stable", select(built_images, Selection(overlays=("discovery",))))
     return layout
+
+
+@pytest.fixture(scope="session")
+def stacked(nodes: dict[str, Future[Outcome]]) -> Outcome:
+    """Three overlays: one and two know nothing of each other, the third was made on both."""
+    return nodes["stacked"].result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import tarfile
 import threading
@@ -28,6 +29,7 @@ from imagebuilder.host.machine import Chroot
 from imagebuilder.resolve.apt import Apt, host_date_options, host_targets
 from imagebuilder.resolve.sources import sources_for
 from imagebuilder.spec.settings import Settings
+from imagebuilder.steps import origins
 from imagebuilder.steps.ansible import AnsibleRole
 from imagebuilder.steps.interpreter import BUNDLE_PACKAGES, MOUNT_POINT, PythonBundle
 
@@ -171,6 +173,17 @@ def test_tasks_are_told_as_they_come(everything: tuple[Build, Path]) -> None:
         "TASK [shared : Run as a dependency]",
         "TASK [everything : Install a package]",
     ]
+
+
+def test_what_a_task_wrote_last_is_known_by_that_task(everything: tuple[Build, Path]) -> None:
+    build, changed = everything
+    origins.write(changed, build.machine.beginnings())
+    for path, task in (("/etc/rendered", "rendered"), ("/etc/from-dependency", "from-dependency")):
+        part = origins.find(changed, path) or ""
+        found = re.fullmatch(r"ansible: .* : .* \((.*):(\d+)\)", part)
+        assert found, part
+        lines = Path(found[1]).read_text().splitlines()[int(found[2]) - 1 :]
+        assert task in "\n".join(lines[:4])
 
 
 def test_nothing_of_the_build_stays_in_the_image(everything: tuple[Build, Path]) -> None:

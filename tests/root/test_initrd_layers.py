@@ -28,7 +28,7 @@ cp layer-*/* layers
 exec chroot . /bin/sh -c '
 set -u
 RUN=/run/imagebuilder
-for part in report arguments modules network fetch memory layers; do . /usr/lib/imagebuilder/$part.sh; done
+for part in report arguments modules network fetch memory layers databases; do . /usr/lib/imagebuilder/$part.sh; done
 log() { echo "nb: $2"; }
 fail() { log 3 "error=$1 detail=$2"; exit 99; }
 layer_count=$(ls /layers/*.file | wc -l)
@@ -45,6 +45,8 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     make_root(root)
     base = tmp_path / "base"
+    (base / "db").mkdir(parents=True)
+    (base / "db/passwd").write_text("root:0\nbase:5\n")
     for name in ("etc/base", "etc/gone", "etc/folder/inside", "usr/lib/modules/none"):
         (base / name).parent.mkdir(parents=True, exist_ok=True)
         (base / name).write_text(f"{name}\n")
@@ -155,6 +157,52 @@ def test_overlay_packed_by_hand_may_bring_its_own_rc_local(root: Path, tmp_path:
     _add(root, 1, pack=lambda _: archive)
     script = "chmod +x etc/rc.local; etc/rc.local; sh etc/folder/link; cat etc/folder/inside; stat -c %h etc/twin"
     assert _stack(root, script) == (0, ["by hand", "by hand", "etc/folder/inside", "2"])
+
+
+def _changed(name: str, said: str, turn: int = 1) -> list[Source]:
+    """A list of what an overlay changed in a database, in the folder beside it."""
+    parts = f".on-imagebuilder/changes/{turn}/{name}".split("/")
+    return [*(_folder("/".join(parts[:n])) for n in range(1, len(parts))), _file("/".join(parts), said)]
+
+
+def test_databases_that_several_overlays_changed_have_the_records_of_all(root: Path) -> None:
+    _add(root, 1, _folder("db"), _file("db/passwd", "root:0\nbase:5\na:1\n"),
+         *_changed("lines/db/passwd", "=a:1\n"))  # fmt: skip
+    own = Source(Member(b"db/passwd", stat.S_IFREG | 0o640, size=4, mtime=7), b"b:2\n")
+    turns = [*_changed("lines/db/passwd", "=x:9\n"), *_changed("lines/db/passwd", "-x\n-base\n=b:2\n", turn=10)]
+    _add(root, 2, _folder("db"), own, *turns)
+    script = "cat db/passwd; stat -c '%a %Y' db/passwd; ls -A | grep imagebuilder; find /run -name passwd"
+    assert _stack(root, script)[1] == ["root:0", "a:1", "b:2", "640 7"]
+
+
+def test_overlay_on_a_base_that_was_made_anew_keeps_the_bases_new_records(root: Path) -> None:
+    _add(root, 1, _folder("db"), _file("db/passwd", "root:0\na:1\n"), *_changed("lines/db/passwd", "=a:1\n"))
+    assert _stack(root, "cat db/passwd")[1] == ["root:0", "base:5", "a:1"]
+
+
+def test_database_that_comes_without_a_list_counts_as_it_is(root: Path) -> None:
+    _add(root, 1, _folder("db"), _file("db/passwd", "a:1\n"), *_changed("lines/db/passwd", "=a:1\n"))
+    _add(root, 2, _folder("db"), _file("db/passwd", "by-hand:7\n"))
+    _add(root, 3, _folder("db"), _file("db/passwd", "c:3\n"), *_changed("lines/db/passwd", "=c:3\n"))
+    assert _stack(root, "cat db/passwd")[1] == ["by-hand:7", "c:3"]
+
+
+def test_database_that_an_overlay_removes_is_gone(root: Path) -> None:
+    _add(root, 1, _folder("db"), _file("db/passwd", "a:1\n"), *_changed("lines/db/passwd", "=a:1\n"))
+    _add(root, 2, _folder("db"), _whiteout("db/passwd"))
+    assert _stack(root, "ls db") == (0, [])
+    _add(root, 3, _folder("db"), _file("db/passwd", "c:3\n"), *_changed("lines/db/passwd", "=c:3\n"))
+    assert _stack(root, "cat db/passwd")[1] == ["c:3"]
+
+
+@pytest.mark.parametrize(("overlays", "expected"), [(1, "stale"), (2, "glibc-ld.so.cache")])
+def test_cache_of_libraries_is_made_anew_where_two_overlays_bring_one(root: Path, overlays: int, expected: str) -> None:
+    program = Path("/sbin/ldconfig").read_bytes()  # statically linked
+    tool = Source(Member(b"sbin/ldconfig", stat.S_IFREG | 0o755, size=len(program)), program)
+    for number in range(1, overlays + 1):
+        _add(root, number, _folder("etc"), _folder("sbin"), tool, _file("etc/ld.so.cache", "stale"),
+             *_changed("cache/etc/ld.so.cache", ""))  # fmt: skip
+    assert _stack(root, "head -c 17 etc/ld.so.cache") == (0, [expected])
 
 
 def _cut(archive: bytes) -> bytes:

@@ -17,6 +17,7 @@ from imagebuilder.events import (
     Note,
     Outlook,
     OutputLine,
+    OverlayKept,
     PartFinished,
     Planned,
     Progress,
@@ -48,6 +49,14 @@ EVENTS: tuple[tuple[Event, str], ...] = (
     (StepFailed("base: bootstrap", 2.0, "why"), "base: bootstrap: failed after 2.0 s"),
     (Note("", "careful"), "note: careful"),
     (Note("x: pack", "careful"), "note: x: pack: careful"),
+    (OverlayKept("x", "fits", (), ("/d",)), "note: x: kept, though its base is another one: fits"),
+    (
+        OverlayKept("x", "shadows changed files", ("/a", "/b", "/c", "/d", "/e", "/f", "/g"), ()),
+        (
+            "note: x: kept, though its base is another one: shadows changed files: /a, /b, /c, /d, /e and 2 more "
+            "(`--rebuild-overlays` makes it again)"
+        ),
+    ),
     (ArtifactPublished("base", "base.img", 42_000_000, "ab" * 32), "base.img  42.0 MB  sha256 abababababab"),
     (Progress("base: bootstrap", "unpacking", 35_200_000), "base: bootstrap: unpacking (35.2 MB)"),
     (Planned("", 15, 12, 65.2, True), "12 of 15 steps are done already; the others take about 1:05 min"),

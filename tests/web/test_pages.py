@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from imagebuilder.engine.profile import Part, Profile, StepProfile
+from imagebuilder.engine import profile
+from imagebuilder.engine.inspection import Weights
+from imagebuilder.engine.parts import Part
+from imagebuilder.engine.profile import Profile, StepProfile
+from imagebuilder.engine.sizes import LayerSize
 from imagebuilder.pages.plan import plan_page
+from imagebuilder.pages.size import size_page
 from imagebuilder.pages.timeline import timeline_page
 from imagebuilder.plan.explain import History, Past, explain
 from imagebuilder.plan.model import Artifact, Builder
@@ -46,7 +51,9 @@ def _plan() -> str:
 
 
 def _timeline() -> str:
-    parts = (Part("files", 2, 0.0), Part("ansible", 2, 8.0), Part("ansible: r : Install <x>", 3, 6.5))
+    parts = tuple(
+        profile.Part(*part) for part in (("files", 2, 0.0), ("ansible", 2, 8.0), ("ansible: r : Install <x>", 3, 6.5))
+    )
     steps = (
         StepProfile("kernel: unpack", "kept", 0, 0, 406_000_000),
         StepProfile(WIDE, "done", 0, 2, 10),
@@ -55,8 +62,25 @@ def _timeline() -> str:
     return timeline_page(Profile(steps), "Profile of a build")
 
 
-PAGES = {"plan": _plan(), "timeline": _timeline()}
-TEXTS = {"plan": 2 * (2 + 2 * 13), "timeline": 2}
+def _size() -> str:
+    """A kernel, a base with many packages, large and tiny, and an overlay with names that are wide."""
+    many = {f"<x> package-{number}": 40_000_000 // number**2 for number in range(1, 120)}
+    wide = {WIDE: 9_000_000, WIDE * 5: 800_000, "W": 20_000, "/": 300}
+    layers = (
+        LayerSize(_part("vmlinuz"), 8_000_000, None),
+        LayerSize(_part("base"), 40_000_000, Weights(sum(many.values()), many, {"/usr/lib": sum(many.values())})),
+        LayerSize(_part(WIDE * 3), 4_000_000, Weights(sum(wide.values()), wide, wide)),
+        LayerSize(_part("empty"), 100, Weights(0, {}, {})),
+    )
+    return size_page(layers, "Size of <images>")
+
+
+def _part(title: str) -> Part:
+    return Part("", title, "ab" * 32, None, Path(title))
+
+
+PAGES = {"plan": _plan(), "timeline": _timeline(), "size": _size()}
+TEXTS = {"plan": 2 * (2 + 2 * 13), "timeline": 2, "size": _size().count("<text")}
 
 
 def _browse(folder: Path, page: str, *options: str) -> str:
@@ -91,6 +115,15 @@ def test_texts_fit_where_they_stand(name: str, tmp_path: Path) -> None:
     found = re.search(r'data-fits="([^"]*)"', shown)
     assert found
     assert json.loads(found[1].replace("&quot;", '"')) == {"texts": TEXTS[name], "too wide": []}
+
+
+def test_map_of_sizes_names_what_is_large_and_fits_a_window() -> None:
+    page = PAGES["size"]
+    width = re.search(r'<svg width="(\d+)"', page)
+    assert width
+    assert int(width[1]) <= 1200 - 2 * (32 + 17) - 15  # the window, without margins, frame and scroll bar
+    assert page.count("&lt;x&gt; package-1</text>") == 1
+    assert re.search(r"<title>\d+ more: ", page)
 
 
 def test_page_is_dark_for_who_wants_it_dark(tmp_path: Path) -> None:

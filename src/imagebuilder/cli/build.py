@@ -66,6 +66,11 @@ def add_images_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config-file", metavar="FILE", help="its config file, relative to the tree")
     parser.add_argument("--provisioner", metavar="ROLE", help="its role, if the config file does not name it")
     parser.add_argument("--tree", type=Path, default=Path(), help="the tree of --config-file (default: .)")
+    parser.add_argument(
+        "--rebuild-overlays",
+        action="store_true",
+        help="make overlays again whose base has changed, instead of checking that they still fit",
+    )
     add_tree_arguments(parser)
     add_place_arguments(parser)
 
@@ -104,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         keep_failed=arguments.keep_failed,
         shows=not arguments.store_only,
         signer=signer_of(tree),
+        rebuild_overlays=arguments.rebuild_overlays,
     )
     if arguments.repin and (lock or arguments.lock):
         raise UserError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from imagebuilder import __version__
 from imagebuilder.cli.render import rendered
 
 _VERBS = (
-    *("build", "plan", "lock", "shell", "boot", "serve", "node", "run", "catalog"),
-    *("store", "push", "pull", "sbom", "diff", "verify_reproducible"),
+    *("build", "plan", "lock", "shell", "capture", "merge", "boot", "serve", "node", "run", "catalog"),
+    *("store", "push", "pull", "sbom", "inspect", "size", "diff", "check", "whence", "verify_reproducible"),
     *("init", "keygen", "uki", "migrate", "doctor"),
 )
 _EPILOG = """\
@@ -48,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.set_threshold(50_000)
     # `kill` says what Ctrl-C says.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Names of files are bytes: those that are no text are printed as they are.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     return rendered(lambda: _run(argv))
 
 

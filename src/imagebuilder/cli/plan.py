@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     tree, cache = tree_of(arguments), cache_at(arguments)
     resolution = _resolution(tree, cache)
-    outlook = preview(tree, resolution, cache, max(1, arguments.jobs))
+    outlook = preview(tree, resolution, cache, max(1, arguments.jobs), rebuild_overlays=arguments.rebuild_overlays)
     if arguments.json:
         print(json.dumps(_as_json(outlook), indent=1))
     elif arguments.dot:

@@ -63,7 +63,7 @@ def _verify(arguments: argparse.Namespace, folder: Path) -> int:
 
     epoch = {name: os.environ[name] for name in ("SOURCE_DATE_EPOCH",) if name in os.environ}
     given = [*([arguments.playbook] if arguments.playbook else []), *(f"-e{text}" for text in arguments.extra_vars)]
-    program = (sys.executable, "-m", "imagebuilder", "build", "--store-only", *given, "--cache")
+    program = (sys.executable, "-m", "imagebuilder", "build", "--store-only", "--rebuild-overlays", *given, "--cache")
     with fresh_cache(folder) as fresh:
         first = here((*program, str(folder)), epoch)
         second = elsewhere((*program, str(fresh), "--jobs", "1"), epoch)

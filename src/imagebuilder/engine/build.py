@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuilder.engine.done import Options, publish
+from imagebuilder.engine.cache import Rooms
+from imagebuilder.engine.done import Options, planned, publish
 from imagebuilder.engine.execute import Execution, execute
 from imagebuilder.engine.failed import FailedSteps
 from imagebuilder.engine.outlook import Forecast, history_of
@@ -22,7 +24,7 @@ from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
 from imagebuilder.plan.lock import resolution_of
-from imagebuilder.plan.model import PlannedStep
+from imagebuilder.plan.model import Plan, PlannedStep
 from imagebuilder.resolve.apt import Apt
 from imagebuilder.resolve.lock import FILE, Lock
 from imagebuilder.resolve.resolution import Resolution
@@ -62,26 +64,50 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
             resolution = resolution_of(lock, tree, options.epoch)
         else:
             tree, resolution = _resolved(tree, packages, options, report)
-        plan = compile_plan(tree, resolution)
+        exact = compile_plan(tree, resolution)
+        plan = planned(exact, tree, options)
         check_clock(options.signer, plan)
         options.cache.layout.prepare()
-        forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
+        job = _Job(tree, packages, _environment(resolution), options, report)
+        job.carry_out(plan)
+        # What was kept has been checked by now: what conflicts with its base is made again.
+        final = planned(exact, tree, options, report)
+        if final != plan:
+            job.carry_out(final)
+        publish(final, tree, options, report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all steps of a build have in common."""
+
+    tree: TreeSpec
+    packages: Packages
+    environment: Mapping[str, str]
+    options: Options
+    report: Report
+
+    def carry_out(self, plan: Plan) -> None:
+        """Fetch what the missing steps of a plan need, and run them."""
+        cache = self.options.cache
+        forecast = Forecast(plan, history_of(plan, self.tree.root, cache), self.options.jobs, self.report)
         forecast.begin()
-        if forecast.todo:
-            packages.fetch(sorted({deb for step in forecast.todo for deb in step.debs}))
-            rooms = stack.enter_context(options.cache.rooms())
-            root = _build_root(tree) if is_root_of_the_machine() else rooms.blobs / "build-root"
-            place = stack.enter_context(workspace(root, tree.settings.build_root_size))
-            files = _apt_files(packages.apt)
+        if not forecast.todo:
+            return
+        self.packages.fetch(sorted({deb for step in forecast.todo for deb in step.debs}))
+        with cache.rooms() as rooms, workspace(self._root(rooms), self.tree.settings.build_root_size) as place:
+            files = _apt_files(self.packages.apt)
 
             def machine_for(step: PlannedStep, heard: Report) -> Machine:
-                return LocalMachine(step.name, scratch(place, step), files, _environment(resolution), heard)
+                return LocalMachine(step.name, scratch(place, step), files, self.environment, heard)
 
-            failed = FailedSteps(options.cache.failed)
-            failed.forget_steps(tree.root, [step.name for step in forecast.todo])
-            keeper = failed.keeper(tree.root, files, _environment(resolution)) if options.keep_failed else None
-            execute(plan, forecast.todo, Execution(options.cache, rooms, machine_for, forecast, options.jobs, keeper))
-        publish(plan, tree, options, report)
+            failed = FailedSteps(cache.failed)
+            failed.forget_steps(self.tree.root, [step.name for step in forecast.todo])
+            keeper = failed.keeper(self.tree.root, files, self.environment) if self.options.keep_failed else None
+            execute(plan, forecast.todo, Execution(cache, rooms, machine_for, forecast, self.options.jobs, keeper))
+
+    def _root(self, rooms: Rooms) -> Path:
+        return _build_root(self.tree) if is_root_of_the_machine() else rooms.blobs / "build-root"
 
 
 def _resolved(tree: TreeSpec, packages: Packages, options: Options, report: Report) -> tuple[TreeSpec, Resolution]:

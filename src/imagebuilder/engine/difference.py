@@ -1,30 +1,13 @@
-"""What differs between two images, or two artifact folders: layers, and the packages in them."""
+"""What differs between two images, two artifact folders or two files: layers, their packages, their files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from imagebuilder import digest
-from imagebuilder.engine.artifacts import SUMS, read_sums
-from imagebuilder.engine.sbom import PACKAGES, find_manifest, package_lists
-from imagebuilder.errors import UserError
-from imagebuilder.sbom.packages import PackageList
-from imagebuilder.store.index import read_index
-from imagebuilder.store.layout import Layout
-from imagebuilder.store.manifest import Manifest
-from imagebuilder.store.referrers import all_referrers
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A layer as it is compared; `packages` is None when nobody knows them, `kind` "" likewise."""
-
-    kind: str
-    title: str
-    sha256: str
-    packages: PackageList | None
+from imagebuilder.engine.parts import Part
+from imagebuilder.engine.unpacked import is_archive, opened
+from imagebuilder.steps.view import View, view_of, ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +20,44 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class FileChange:
+    """A path that differs: `old` and `new` are lines as `steps.view` has them, "" where it is not there."""
+
+    path: str
+    old: str
+    new: str
+
+    @property
+    def how(self) -> tuple[str, ...]:
+        """In what both differ, in words."""
+        return ways(self.old, self.new) if self.old and self.new else ()
+
+
+@dataclass(frozen=True, slots=True)
 class LayerDifference:
     """A layer that both have, or one of them ("" for the other's title).
 
-    `changes` is None when the packages of one side are not known.
+    `changes` is None when the packages of one side are not known, `files` when
+    there is only one side, or no archive.
     """
 
     old: str
     new: str
     equal: bool
     changes: tuple[Change, ...] | None
-
-
-def read_side(layout: Layout, given: str) -> tuple[Part, ...]:
-    """The layers of a name in the store, of a digest or of an artifact folder. Raises UserError."""
-    if "/" in given or Path(given).is_dir():
-        return _read_folder(layout, Path(given))
-    blob, manifest = find_manifest(layout, given)
-    lists = package_lists(layout, blob)
-    return tuple(
-        Part(layer.media_type, layer.title, layer.blob.sha256, lists.get(layer.title)) for layer in manifest.layers
-    )
+    files: tuple[FileChange, ...] | None = None
 
 
 def compare(old: Sequence[Part], new: Sequence[Part]) -> tuple[LayerDifference, ...]:
-    """Layer by layer: those of one name are compared, then those of one kind in their order."""
+    """Layer by layer: those of one name are compared, then those of one kind in their order; a file with a file.
+
+    Raises UserError for a layer that is damaged.
+    """
     return tuple(_difference(one, other) for one, other in _pairs(old, new))
 
 
 def _pairs(old: Sequence[Part], new: Sequence[Part]) -> Iterator[tuple[Part | None, Part | None]]:
-    partners: dict[Part, Part] = {}
+    partners: dict[Part, Part] = {old[0]: new[0]} if len(old) == len(new) == 1 else {}
     for field in ("title", "kind"):
         for one in old:
             value = getattr(one, field)
@@ -83,55 +74,48 @@ def _pairs(old: Sequence[Part], new: Sequence[Part]) -> Iterator[tuple[Part | No
 def _difference(old: Part | None, new: Part | None) -> LayerDifference:
     titles = (old.title if old else "", new.title if new else "")
     if old and new and old.sha256 == new.sha256:
-        return LayerDifference(*titles, equal=True, changes=())
-    if any(part and part.packages is None for part in (old, new)):
-        return LayerDifference(*titles, equal=False, changes=None)
-    before, after = _versions(old), _versions(new)
-    changes = [
-        Change(name, before.get(name, ""), after.get(name, ""))
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
+        return LayerDifference(*titles, equal=True, changes=(), files=())
+    views = [_view(old), _view(new)] if old and new and is_archive(old.file) and is_archive(new.file) else []
+    versions = [_versions(part, views[number] if views else None) for number, part in enumerate((old, new))]
+    changes = None if versions[0] is None or versions[1] is None else _changed(versions[0], versions[1])
+    files = _changed(views[0].paths, views[1].paths) if views else None
+    return LayerDifference(
+        *titles,
+        equal=False,
+        changes=None if changes is None else tuple(Change(*change) for change in changes),
+        files=None if files is None else tuple(FileChange(*change) for change in files),
+    )
+
+
+def _view(part: Part) -> View:
+    with opened(part.file) as found:
+        return view_of(found.entries)
+
+
+def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """What has other values, or is only in one of them ("" for the other)."""
+    return [
+        (key, before.get(key, ""), after.get(key, ""))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
     ]
-    return LayerDifference(*titles, equal=False, changes=tuple(changes))
 
 
-def _versions(part: Part | None) -> Mapping[str, str]:
-    """Version by package, those of another architecture as dpkg writes them (`libc6:i386`)."""
-    packages = part.packages.packages if part and part.packages else ()
-    identities = [package.identity for package in packages]
-    names = [identity.name for identity in identities]
+def _versions(part: Part | None, view: View | None) -> Mapping[str, str] | None:
+    """Version by package, those of several architectures as dpkg writes them (`libc6:i386`); None if nobody knows.
+
+    What the store has is of the layer alone; else there is dpkg's whole database.
+    """
+    if part is None:
+        return {}
+    if part.packages is not None:
+        found = {(p.identity.name, p.identity.architecture): p.identity.version for p in part.packages.packages}
+    elif view is not None and view.packages is not None:
+        found = view.versions()
+    else:
+        return None
+    names = [name for name, _ in found]
     return {
-        identity.name
-        if names.count(identity.name) == 1
-        else f"{identity.name}:{identity.architecture}": identity.version
-        for identity in identities
+        name if names.count(name) == 1 else f"{name}:{architecture}": version
+        for (name, architecture), version in found.items()
     }
-
-
-def _read_folder(layout: Layout, folder: Path) -> tuple[Part, ...]:
-    """The artifacts of a folder; what is in them is known by their digests, if the store has seen them."""
-    if not folder.is_dir():
-        raise UserError(f"there is no artifact folder `{folder}`")
-    sums = read_sums(folder)
-    names = [path.name for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    known = _known_layers(layout)
-    parts = []
-    for name in names:
-        if name != SUMS:
-            sha256 = sums.get(name) or digest.of_file(folder / name)
-            kind, packages = known.get(sha256, ("", None))
-            parts.append(Part(kind, name, sha256, packages))
-    return tuple(parts)
-
-
-def _known_layers(layout: Layout) -> dict[str, tuple[str, PackageList]]:
-    """By the digest of a layer its media type and packages, of every manifest that has lists."""
-    known: dict[str, tuple[str, PackageList]] = {}
-    for about, referrer in all_referrers(layout, read_index(layout)):
-        if referrer.artifact_type == PACKAGES:
-            layers = Manifest.from_bytes(layout.read(about.sha256)).layers
-            for layer, file in zip(layers, referrer.files, strict=True):
-                if layer.blob.sha256 not in known:
-                    listed = PackageList.from_json(layout.read(file.blob.sha256))
-                    known[layer.blob.sha256] = (layer.media_type, listed)
-    return known

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from imagebuilder.engine.artifacts import show_artifacts
 from imagebuilder.engine.cache import Cache
+from imagebuilder.engine.keeping import attach_footings, report_kept, with_kept_overlays
 from imagebuilder.engine.manifests import put_manifests
 from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.engine.sbom import attach_sboms
@@ -27,7 +28,8 @@ class Options:
 
     With `repin` the newest versions take the place of those that the tree names;
     `keep_failed` keeps what a failing step leaves; `shows` is whether the artifact
-    folder is brought up to date.
+    folder is brought up to date. With `rebuild_overlays` no overlay stays that was
+    made on another base.
     """
 
     cache: Cache
@@ -37,6 +39,7 @@ class Options:
     keep_failed: bool = False
     shows: bool = True
     signer: Signer | None = None
+    rebuild_overlays: bool = False
 
 
 def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Report) -> bool:
@@ -44,7 +47,7 @@ def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Rep
 
     Needs neither root nor a namespace.
     """
-    plan = compile_plan(tree, resolution_of(lock, tree, options.epoch))
+    plan = planned(compile_plan(tree, resolution_of(lock, tree, options.epoch)), tree, options)
     forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
     if forecast.todo:
         return False
@@ -55,6 +58,11 @@ def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Rep
     return True
 
 
+def planned(exact: Plan, tree: TreeSpec, options: Options, report: Report | None = None) -> Plan:
+    """The plan that is carried out for an exact one: overlays that still fit are kept, unless they shall not be."""
+    return exact if options.rebuild_overlays else with_kept_overlays(exact, tree.root, options.cache, report)
+
+
 def publish(plan: Plan, tree: TreeSpec, options: Options, report: Report) -> None:
     """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
     cache, folder = options.cache, tree.settings.artifact_folder
@@ -62,6 +70,11 @@ def publish(plan: Plan, tree: TreeSpec, options: Options, report: Report) -> Non
     manifests = put_manifests(plan, blobs, cache.layout)
     lists = {artifact.name: cache.blob(plan.step(artifact.packages)) for artifact in plan.artifacts}
     attach_sboms(cache.layout, manifests.values(), lists)
+    footings = {
+        artifact.name: cache.blob(plan.step(artifact.footing)) for artifact in plan.artifacts if artifact.footing
+    }
+    attach_footings(cache.layout, manifests, footings)
+    report_kept(plan, cache, report)
     if options.shows:
         show_artifacts(blobs, cache.layout, folder, report)
         show_signed(manifests, cache.layout, folder, options.signer)

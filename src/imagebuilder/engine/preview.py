@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from imagebuilder.engine.cache import Cache, user_folder
+from imagebuilder.engine.keeping import with_kept_overlays
 from imagebuilder.engine.outlook import history_of
 from imagebuilder.events import Report
 from imagebuilder.plan.compile import compile_plan
@@ -15,9 +16,12 @@ from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.spec.tree import TreeSpec
 
 
-def preview(tree: TreeSpec, resolution: Resolution, cache: Cache, jobs: int) -> PlanOutlook:
+def preview(
+    tree: TreeSpec, resolution: Resolution, cache: Cache, jobs: int, *, rebuild_overlays: bool = False
+) -> PlanOutlook:
     """What a build of these packages does, with `jobs` steps side by side, and why."""
-    plan = compile_plan(tree, resolution)
+    exact = compile_plan(tree, resolution)
+    plan = exact if rebuild_overlays else with_kept_overlays(exact, tree.root, cache)
     return explain(plan, history_of(plan, tree.root, cache), jobs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,8 @@ def open_shell(failed: FailedSteps, failure: Failure, environment: Mapping[str, 
         with failed.open(failure), mounted("imagebuilder", root.with_name("scratch"), "tmpfs") as scratch:
             machine = LocalMachine(failure.step, scratch, failed.apt(failure), failure.environment, _unheard)
             with _merged(machine, failure, root) as view:
-                return _run(machine, failure, view, environment)
+                bundles = [Path(bundle) for bundle in failure.inputs.get("python", ())]
+                return run_shell(machine, failure.step, view, bundles, environment)
     except BlockingIOError:
         raise ImagebuilderError(f"another shell is open in the failed step `{failure.step}`") from None
 
@@ -44,15 +45,18 @@ def _merged(machine: LocalMachine, failure: Failure, root: Path) -> Iterator[Pat
         yield merged
 
 
-def _run(machine: LocalMachine, failure: Failure, view: Path, environment: Mapping[str, str]) -> int:
-    shell = next((name for name in _SHELLS if (view / name.lstrip("/")).exists()), None)
+def run_shell(
+    machine: LocalMachine, name: str, view: Path, bundles: Sequence[Path], environment: Mapping[str, str]
+) -> int:
+    """Run a shell in the root `view`, that of `name`, with interpreters shown in it; returns its exit status."""
+    shell = next((path for path in _SHELLS if (view / path.lstrip("/")).exists()), None)
     if shell is None:
         raise ImagebuilderError(
-            f"`{failure.step}` left no root filesystem in which a shell runs", hint=f"look at {view} by yourself"
+            f"`{name}` left no root filesystem in which a shell runs", hint=f"look at {view} by yourself"
         )
     with machine.chroot(view) as root:
-        for bundle in failure.inputs.get("python", ()):
-            root.bind(Path(bundle), MOUNT_POINT)
+        for bundle in bundles:
+            root.bind(bundle, MOUNT_POINT)
         options = ("--norc",) if shell.endswith("bash") else ()
         return attach(Command((shell, *options), env={**root.environment, **environment}, root=root.path))
 

@@ -37,6 +37,7 @@ class LocalMachine:
         self._environment = environment
         self._report = report
         self._numbers = itertools.count()
+        self._beginnings: list[tuple[str, int]] = []
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
         def each(text: str) -> None:
@@ -57,6 +58,13 @@ class LocalMachine:
         began = clock.monotonic()
         yield
         self.took(part, clock.monotonic() - began)
+
+    def began(self, part: str) -> None:
+        self._beginnings.append((part, clock.now_ns()))
+        clock.sleep(clock.TICK)
+
+    def beginnings(self) -> Sequence[tuple[str, int]]:
+        return tuple(self._beginnings)
 
     def took(self, part: str, seconds: float) -> None:
         self._report(PartFinished(self._step, part, seconds))

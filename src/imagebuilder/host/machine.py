@@ -51,6 +51,12 @@ class Machine(Protocol):
     def timed(self, part: str) -> AbstractContextManager[None]:
         """Tell of the block, when it has ended, as a part of the step."""
 
+    def began(self, part: str) -> None:
+        """Remember that from now on files change because of this part of the step."""
+
+    def beginnings(self) -> Sequence[tuple[str, int]]:
+        """Each part that `began`, and when, in nanoseconds since 1970."""
+
     def took(self, part: str, seconds: float) -> None:
         """Tell of a part of the step that ended just now, after `seconds`."""
 

@@ -24,18 +24,18 @@ def bootables(tree: TreeSpec, artifacts: Sequence[Artifact]) -> tuple[Bootable, 
     for number, initrd in enumerate(initrds):
         head = (found[initrd, KERNEL], found[initrd, INITRD])
         for image in tree.images:
-            stack = list(dict.fromkeys(_stack(image, images)))
-            if image.kind != "initrd" and all(name in tops for name in stack):
+            names = list(dict.fromkeys(stack(image, images)))
+            if image.kind != "initrd" and all(name in tops for name in names):
                 name = image.name if number == 0 else f"{image.name}.{initrd}"
-                result.append(Bootable(name, (*head, *(tops[part] for part in stack))))
+                result.append(Bootable(name, (*head, *(tops[part] for part in names))))
     return tuple(result)
 
 
-def _stack(image: ImageSpec, images: Mapping[str, ImageSpec]) -> Iterator[str]:
+def stack(image: ImageSpec, images: Mapping[str, ImageSpec]) -> Iterator[str]:
     """The names of an image's layers, bottom first; a name that the tree does not have is of an earlier build."""
     for below in image.keys.base if isinstance(image.keys, OverlayKeys) else ():
         if below in images:
-            yield from _stack(images[below], images)
+            yield from stack(images[below], images)
         else:
             yield below
     yield image.name

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagebuilder.errors import SpecError
 from imagebuilder.plan import names
-from imagebuilder.plan.bootable import bootables
+from imagebuilder.plan.bootable import bootables, stack
 from imagebuilder.plan.initrd import InitrdInputs, add_initrd
 from imagebuilder.plan.model import Artifact, Builder, Plan
 from imagebuilder.plan.provisioner import actions_of, path_excludes
@@ -18,6 +18,7 @@ from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageR
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source, Step
 from imagebuilder.steps.bootstrap import Bootstrap
+from imagebuilder.steps.footing import WriteFooting
 from imagebuilder.steps.interpreter import PythonBundle
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
 from imagebuilder.steps.overlay import PackOverlay
@@ -25,6 +26,7 @@ from imagebuilder.steps.provision import Provision
 from imagebuilder.steps.rootfs import Rootfs
 from imagebuilder.steps.sbom import InstalledPackages
 from imagebuilder.steps.squashfs import Squashfs
+from imagebuilder.steps.stack import Stack
 from imagebuilder.steps.unsquash import Unsquash
 from imagebuilder.store.manifest import BASE, OVERLAYS
 
@@ -46,6 +48,8 @@ class _Compiler:
     builder: Builder
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By image name the step ids of its layers, bottom first."""
+    footings: dict[str, str] = field(default_factory=dict)
+    """By the layer of each overlay the step that tells what it was made on, and what it changed there."""
 
     def layers(self, name: str) -> tuple[str, ...]:
         """The layers of an image, planned at first sight."""
@@ -102,19 +106,48 @@ class _Compiler:
         return Bootstrap(rootfs) if self.tree.settings.installs_directly else Mmdebstrap(rootfs)
 
     def _overlay(self, image: ImageSpec, keys: OverlayKeys) -> tuple[str, ...]:
-        below: tuple[str, ...] = ()
-        for name in keys.base:
-            below = (*below, *(layer for layer in self.layers(name) if layer not in below))
+        *under, _ = dict.fromkeys(stack(image, {image.name: image for image in self.tree.images}))
+        below = self._stacked(image, under)
         actions = actions_of(self.tree, image, self._packages(image))
         upper = self.builder.add(
             f"{image.name}: provision", Provision(actions), lower=below, python=self._python(image)
         )
+        layers = {"lower": below, "upper": (upper,)}
         pack = PackOverlay(keys.format, self.resolution.epoch, self._is_strict(image, keys))
-        packed = self.builder.add(f"{image.name}: pack", pack, upper=(upper,))
+        packed = self.builder.add(f"{image.name}: pack", pack, **layers)
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
-        listed = self.builder.add(f"{image.name}: sbom", inside, lower=below, upper=(upper,))
-        self.builder.yields(Artifact(names.overlay(image, keys), image.name, packed, OVERLAYS[keys.format], listed))
+        listed = self.builder.add(f"{image.name}: sbom", inside, **layers)
+        self.footings[upper] = self._footing(image, under, layers)
+        name = names.overlay(image, keys)
+        self.builder.yields(Artifact(name, image.name, packed, OVERLAYS[keys.format], listed, self.footings[upper]))
         return (*below, upper)
+
+    def _stacked(self, image: ImageSpec, under: Sequence[str]) -> tuple[str, ...]:
+        """The layers of the images `under` another, bottom first, as the node stacks them."""
+        below: tuple[str, ...] = ()
+        for name in under:
+            *made_on, upper = self.layers(name)
+            if below in ((), tuple(made_on)):
+                below = (*made_on, upper)
+            elif upper not in self.footings:
+                raise SpecError(
+                    f"`{image.name}` is built on `{under[0]}` and on `{name}`, two bases",
+                    location=image.at("base"),
+                    hint="name one base, or overlays on one",
+                )
+            else:  # an overlay that knows nothing of what is below it here
+                given = {"lower": below, "upper": (upper,), "footing": (self.footings[upper],)}
+                below = (*below, upper, self.builder.add(f"{image.name}: stack {name}", Stack(), **given))
+        return below
+
+    def _footing(self, image: ImageSpec, under: Sequence[str], layers: Mapping[str, tuple[str, ...]]) -> str:
+        """What an overlay is made on: artifacts of this plan and of earlier builds, from the bottom to the top."""
+        made = {artifact.image: artifact.step for artifact in self.builder.artifacts}
+        built = tuple(Source.of(self.resolution.bases[name]) for name in under if name not in made)
+        on = tuple(made[name] for name in under if name in made)
+        platform = (self.tree.settings.debootstrap_release, self.tree.settings.debootstrap_arch)
+        footing = WriteFooting(platform, tuple(under), built)
+        return self.builder.add(f"{image.name}: footing", footing, on=on, **layers)
 
     def _is_strict(self, image: ImageSpec, keys: OverlayKeys) -> bool:
         if self.tree.settings.strict_portable and keys.format != "cpio.gz":

@@ -46,7 +46,7 @@ def _debs(value: object) -> Iterator[Deb]:
 class Artifact:
     """A file that the build yields: `name` in the artifact folder, the output of `step`, of a media type of ours.
 
-    `packages` is the step that lists the packages in it.
+    `packages` is the step that lists the packages in it; `footing`, of an overlay, the one that tells what it is on.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Artifact:
     step: str
     media_type: str
     packages: str
+    footing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,25 @@ class Bootable:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """An overlay, by its image, that was made on another base; `step` tells whether it goes with today's."""
+
+    image: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps, each after all that it reads, the artifacts, what boots together, and the time that all of it carries."""
+    """Steps, each after all that it reads, the artifacts, what boots together, and the time that all of it carries.
+
+    `checks` are of the overlays that were kept (plan/keeping.py).
+    """
 
     steps: tuple[PlannedStep, ...]
     artifacts: tuple[Artifact, ...]
     bootables: tuple[Bootable, ...] = ()
     epoch: int = 0
+    checks: tuple[Check, ...] = ()
     _by_id: dict[str, PlannedStep] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -82,12 +95,13 @@ class Plan:
         return self._by_id[step_id]
 
     def to_do(self, is_kept: Callable[[PlannedStep], bool]) -> tuple[PlannedStep, ...]:
-        """The steps that must run for the artifacts, in order, where `is_kept` tells whose outputs are there already.
+        """The steps that must run for artifacts and checks, in order; `is_kept` tells whose outputs are there already.
 
         What a kept output was once made from need not be there any more.
         """
         wanted: set[str] = set()
-        waiting = [step for artifact in self.artifacts for step in (artifact.step, artifact.packages)]
+        waiting = [step for a in self.artifacts for step in (a.step, a.packages, a.footing) if step]
+        waiting += [check.step for check in self.checks]
         while waiting:
             step = self.step(waiting.pop())
             if step.id not in wanted and not is_kept(step):

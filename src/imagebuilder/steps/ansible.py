@@ -85,6 +85,7 @@ class AnsibleRole(Action):
         def watch(_line: str) -> None:
             for event in events.read():
                 if isinstance(event, TaskStarted):
+                    machine.began(f"{self.kind}: {event.task} ({event.where})")
                     machine.progress(f"TASK [{event.task}]")
                     continue
                 if event.status != "skipped":

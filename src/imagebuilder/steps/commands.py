@@ -21,5 +21,6 @@ class RunCommands(Action):
         """Run each; the first that fails ends the step."""
         for command in self.commands:
             shown = command if isinstance(command, str) else " ".join(command)
+            machine.began(f"{self.kind}: {shown}")
             machine.progress(shown.splitlines()[0][:80])
             root.run(("/bin/sh", "-e", "-c", command) if isinstance(command, str) else command)

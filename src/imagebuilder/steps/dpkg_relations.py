@@ -92,7 +92,7 @@ def compare_versions(first: str, second: str) -> int:
 def _parts(version: str) -> tuple[int, str, str]:
     epoch, _, rest = version.partition(":") if ":" in version else ("0", "", version)
     upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
-    return int(epoch), upstream, revision
+    return int(epoch) if epoch.isdecimal() else 0, upstream, revision
 
 
 def _compare(first: str, second: str) -> int:

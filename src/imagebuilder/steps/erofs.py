@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -32,6 +32,7 @@ _DIRENT = struct.Struct("<QHBx")
 _XATTR = struct.Struct("<BBH")
 _XATTR_HEAD = bytes(12)
 _XATTR_LIMIT = 0xFFFF * 4
+_DEEPEST = 2048  # folders in one another that fit PATH_MAX
 _MAGIC = 0xE0F5E1E2
 _EXTENDED, _PLAIN = 1, 0 << 1
 _PREFIXES = (
@@ -90,6 +91,63 @@ def write(entries: Sequence[Entry], image: IO[bytes]) -> None:
         else:
             inode.entry.copy_to(image)
         image.write(bytes(-inode.size % _BLOCK))
+
+
+def read_attributes(image: bytes) -> dict[bytes, tuple[tuple[str, bytes], ...]]:
+    """The attributes of every name in an image that `write` made, the root's too.
+
+    Raises ImagebuilderError for what is none.
+    """
+    try:
+        magic, _, _, _, _, root, *_ = _SUPERBLOCK.unpack_from(image, _SUPERBLOCK_AT)
+        if magic != _MAGIC:
+            raise ValueError("it has another magic number")
+        found: dict[bytes, tuple[tuple[str, bytes], ...]] = {}
+        waiting = [(b".", root)]
+        while waiting:
+            name, at = waiting.pop()
+            if name in found or name.count(b"/") > _DEEPEST:
+                raise ValueError("its folders go round in circles")
+            form, count, mode, _, size, block, *_ = _INODE.unpack_from(image, at * _SLOT)
+            if form != _EXTENDED | _PLAIN:
+                raise ValueError("it has an inode of another form")
+            found[name] = tuple(sorted(_attributes(image, at * _SLOT + _INODE.size, count)))
+            if stat.S_ISDIR(mode):
+                names = image[block * _BLOCK : block * _BLOCK + size]
+                if len(names) != size:
+                    raise ValueError("a folder is cut")
+                waiting += [(inside if name == b"." else name + b"/" + inside, n) for inside, n in _inside(names)]
+        return found
+    except (ValueError, struct.error, KeyError, IndexError) as error:
+        raise ImagebuilderError(f"the attributes that travel with the overlay are damaged: {error}") from None
+
+
+def _attributes(image: bytes, place: int, count: int) -> Iterator[tuple[str, bytes]]:
+    """The attributes that follow an inode; `count` is as it says it."""
+    prefixes = {index: prefix for prefix, index in _PREFIXES}
+    end = place + len(_XATTR_HEAD) + 4 * (count - 1)
+    place += len(_XATTR_HEAD)
+    while count and place < end:
+        length, index, size = _XATTR.unpack_from(image, place)
+        begin = place + _XATTR.size
+        value = image[begin + length : begin + length + size]
+        if len(value) != size:
+            raise ValueError("an attribute is cut")
+        yield prefixes[index] + os.fsdecode(image[begin : begin + length]), value
+        place = -(-(begin + length + size) // 4) * 4
+
+
+def _inside(names: bytes) -> Iterator[tuple[bytes, int]]:
+    """The names in a folder's content but `.` and `..`, each with where its inode lies."""
+    for start in range(0, len(names), _BLOCK):
+        block = names[start : start + _BLOCK]
+        count = _DIRENT.unpack_from(block)[1] // _DIRENT.size
+        rows = [_DIRENT.unpack_from(block, number * _DIRENT.size) for number in range(count)]
+        ends = [*(row[1] for row in rows[1:]), len(block)]
+        for (at, begin, _), end in zip(rows, ends, strict=True):
+            name = block[begin:end].rstrip(b"\0")
+            if name not in (b".", b".."):
+                yield name, at
 
 
 def _placed(entries: Sequence[Entry]) -> list[_Inode]:

@@ -75,6 +75,17 @@ def is_whiteout(member: Member) -> bool:
     return stat.S_ISCHR(member.mode) and member.device == (0, 0)
 
 
+def bytes_of(entry: Entry) -> bytes:
+    """The content of an entry that has one."""
+    return entry.content.read_bytes() if isinstance(entry.content, Path) else entry.content
+
+
+def folders_of(name: bytes) -> Iterator[bytes]:
+    """The folders that a name lies in, from its own up; not the root."""
+    while name := os.path.dirname(name):
+        yield name
+
+
 def capture(upper: Path, below: Path | None = None) -> list[Entry]:
     """The entries of `upper`, sorted by name, over the merged view `below` of what it was made on.
 
@@ -126,11 +137,21 @@ def standing_alone(entries: Sequence[Entry], chosen: Iterable[Entry]) -> list[En
     names = {b"."}
     for entry in entries:
         if entry.member.inode in inodes:
-            name = entry.name
-            while name:
-                names.add(name)
-                name = os.path.dirname(name)
+            names |= {entry.name, *folders_of(entry.name)}
     return [entry for entry in entries if entry.name in names]
+
+
+def replaced(entries: Iterable[Entry], below: Path) -> frozenset[bytes]:
+    """The names of sorted entries, whiteouts apart, that the merged view `below` has as well."""
+    root = os.fsencode(below)
+    found: set[bytes] = set()
+    folders = {b""}
+    for entry in entries:
+        path = os.path.join(root, entry.name)
+        if os.path.dirname(entry.name) in folders and os.path.lexists(path):
+            found |= {entry.name} if entry.kind != "whiteout" else set()
+            folders |= {entry.name} if _is_folder(path) else set()
+    return frozenset(found)
 
 
 _NOTHING = b""

@@ -22,14 +22,15 @@ _SQUASHFS = ("tar2sqfs", "-q", "-f", "-c", "zstd", "-X", "level=15", "-b", "256K
 
 @dataclass(frozen=True, slots=True)
 class PackOverlay(Step):
-    """The input layer `upper` in a format that a config file can name.
+    """The input layer `upper`, made on the layers `lower`, in a format that a config file can name.
 
-    What the format has no place for travels beside it (steps/sidecar.py), which
-    only our initrd knows; when `strict`, it is refused.
+    What it changed in databases of the system, and what the format has no place
+    for, travels beside it (steps/databases.py, steps/sidecar.py), which only our
+    initrd knows. When `strict`, what an initrd of others would lose is refused.
     """
 
     kind: ClassVar[str] = "overlay"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 5
 
     format: str
     epoch: int
@@ -37,7 +38,7 @@ class PackOverlay(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Write the file. Raises ImagebuilderError for what an overlay cannot hold."""
-        from imagebuilder.steps import layer, sidecar  # late, for planning needs none of it
+        from imagebuilder.steps import databases, layer, sidecar  # late, for planning needs none of it
 
         (upper,) = inputs["upper"]
         entries = layer.clamped(layer.capture(upper), self.epoch)
@@ -46,7 +47,9 @@ class PackOverlay(Step):
             raise _not_portable(lost)
         for entry, names in lost:
             machine.note(f"{entry.path} has {', '.join(names)}: only an initrd of ours brings it to the node")
-        members = sidecar.add(entries, self.format, self.epoch, machine.scratch())
+        with machine.overlay(inputs["lower"]) as below:
+            known = sidecar.Known(databases.recorded(upper, below), layer.replaced(entries, below))
+        members = sidecar.add(entries, known, self.format, self.epoch, machine.scratch())
         machine.progress("compressing", sum(entry.member.size for entry in members))
         write(machine, members, self.format, output, self.epoch)
 

@@ -18,11 +18,12 @@ class InstallPackages(Action):
 
     `debs` is what they come down to; all of them are in the archive folder already.
     They are installed without apt when `direct` is said, and when nothing but
-    unpacking and configuring is needed for it.
+    unpacking and configuring is needed for it. System accounts that they create
+    have the ids that these names have in every overlay.
     """
 
     kind: ClassVar[str] = "packages"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     requests: tuple[str, ...]
     local_debs: tuple[Source, ...]
@@ -31,14 +32,18 @@ class InstallPackages(Action):
 
     def run(self, machine: Machine, root: Chroot) -> None:
         """Bring the packages into the root."""
-        from imagebuilder.steps.install import refuse_others  # late, for planning needs none of it
+        # Late, for planning needs none of it.
+        from imagebuilder.steps.accounts import Accounts, renumber
+        from imagebuilder.steps.install import refuse_others
 
         count = len(self.debs) + len(self.local_debs)
         machine.progress(f"installing {count} packages", sum(deb.size for deb in self.debs))
+        accounts = Accounts.of(root.path)
         done = self.direct and self._install(machine, root)
         if not done or self.local_debs:
             self._run_apt(root)
             refuse_others(root.path, self.debs)
+        renumber(root.path, accounts)
 
     def _install(self, machine: Machine, root: Chroot) -> bool:
         """Install `debs` without apt; False, and nothing is changed, when that cannot be done."""

@@ -25,14 +25,20 @@ class Provision(Step):
     actions: tuple[Action, ...]
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
-        """Fill `output`: the upperdir, settled, so that it is a layer wherever it is mounted."""
-        from imagebuilder.steps.layer import capture, settle  # late, for planning needs none of it
+        """Fill `output`: the upperdir, settled, so that it is a layer wherever it is mounted.
+
+        Beside it is written which action changed what (steps/origins.py).
+        """
+        from imagebuilder.steps import origins  # late, for planning needs none of it
+        from imagebuilder.steps.layer import capture, settle
 
         with machine.overlay(inputs["lower"], output) as merged, machine.chroot(merged) as root:
             for bundle in inputs.get("python", ()):
                 root.bind(bundle, MOUNT_POINT)
             for action in self.actions:
+                machine.began(action.kind)
                 with machine.timed(action.kind):
                     action.run(machine, root)
+        origins.write(output, machine.beginnings())
         with machine.overlay(inputs["lower"]) as below:
             settle(output, capture(output, below))

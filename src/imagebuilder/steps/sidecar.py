@@ -1,12 +1,14 @@
 """What travels with an overlay in a folder of its own, because its format, or who unpacks it, has no place for it.
 
     .on-imagebuilder/
+      changes/      what the overlay changed in databases of the system (steps/databases.py)
+      replaces      the names, each closed by a zero byte, of what it has that is below as well
       attributes    an EROFS image of the files and folders with extended attributes that the format
                     loses: a layer to be mounted above the overlay
       links/T-U-G   the names of symlinks, each closed by a zero byte, of time T, user U and group G
       folders       a cpio archive of the folders alone, to be unpacked after the overlay
 
-The last two are for archives: busybox cpio restores neither, and a folder's
+`links` and `folders` are for archives: busybox cpio restores neither, and a folder's
 time only until a file is made in it. Our initrd applies them (layers.sh,
 restore.sh) and takes the folder away; one that does not know it leaves it
 where it is. A file with attributes is in the overlay all the same, without them.
@@ -18,13 +20,18 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuilder.steps import cpio, erofs, tar
 from imagebuilder.steps.cpio import Member
-from imagebuilder.steps.layer import Entry, standing_alone
+from imagebuilder.steps.databases import Changes
+from imagebuilder.steps.layer import Entry, folders_of, standing_alone
 
 FOLDER = b".on-imagebuilder"
+CHANGES = FOLDER + b"/changes/"
+REPLACES = FOLDER + b"/replaces"
+ATTRIBUTES = FOLDER + b"/attributes"
 
 
 def losses(entries: Sequence[Entry], form: str) -> list[tuple[Entry, tuple[str, ...]]]:
@@ -38,14 +45,25 @@ def losses(entries: Sequence[Entry], form: str) -> list[tuple[Entry, tuple[str, 
     return found
 
 
-def add(entries: Sequence[Entry], form: str, epoch: int, scratch: Path) -> list[Entry]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an overlay where it is made: what it changed in databases, which names are below as well."""
+
+    changes: Changes
+    replaces: frozenset[bytes]
+
+
+def add(entries: Sequence[Entry], known: Known, form: str, epoch: int, scratch: Path) -> list[Entry]:
     """The entries, numbered, with all that has to travel with them; its files are made in `scratch`."""
-    contents = dict(_contents(entries, form, scratch))
-    folders = {FOLDER, *(os.path.dirname(name) for name in contents)}
-    added = [Entry(Member(name, stat.S_IFDIR | 0o755, mtime=epoch)) for name in folders]
+    contents: dict[bytes, Path | bytes] = dict(_contents(entries, form, scratch))
+    contents |= {CHANGES + os.fsencode(place): said for place, said in known.changes.items()}
+    contents[REPLACES] = b"".join(name + b"\0" for name in sorted(known.replaces))
+    folders = {folder for name in contents for folder in folders_of(name)} | {FOLDER}
+    # Root's alone: lists of changes have passwords, and an initrd of others leaves them where they are.
+    added = [Entry(Member(name, stat.S_IFDIR | 0o700, mtime=epoch)) for name in folders]
     for name, content in contents.items():
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        added.append(Entry(Member(name, stat.S_IFREG | 0o644, mtime=epoch, size=size), content))
+        added.append(Entry(Member(name, stat.S_IFREG | 0o600, mtime=epoch, size=size), content))
     return cpio.number([*entries, *added])
 
 
@@ -54,7 +72,7 @@ def _contents(entries: Sequence[Entry], form: str, scratch: Path) -> Iterator[tu
     if lost:
         with (scratch / "attributes").open("wb") as image:
             erofs.write(standing_alone(entries, lost), image)
-        yield FOLDER + b"/attributes", scratch / "attributes"
+        yield ATTRIBUTES, scratch / "attributes"
     if form == "squashfs":
         return
     links: dict[bytes, bytes] = defaultdict(bytes)

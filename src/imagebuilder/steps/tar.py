@@ -18,7 +18,9 @@ from imagebuilder.steps.layer import Entry
 CARRIED = ("user.", "trusted.", "security.")
 """The attributes that are written: squashfs has no place for ACLs."""
 
-_XATTR = b"SCHILY.xattr."
+XATTR = "SCHILY.xattr."
+"""What names of extended attributes begin with in a pax header."""
+
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
@@ -66,7 +68,7 @@ def _header(entry: Entry, kind: bytes, target: str, size: int = 0) -> bytes:
 
 
 def _write_pax(xattrs: Sequence[tuple[str, bytes]], stream: IO[bytes]) -> None:
-    records = b"".join(_record(_XATTR + os.fsencode(name), value) for name, value in xattrs)
+    records = b"".join(_record(os.fsencode(XATTR + name), value) for name, value in xattrs)
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, len(records)
     stream.write(info.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % tarfile.BLOCKSIZE))

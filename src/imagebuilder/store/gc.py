@@ -71,8 +71,9 @@ def find_unneeded(
     """
     actions = Actions(layout)
     records = {short_id(step): record for step, record in (*actions.all(), *trees.all())}
-    steps = needed_steps(records, named_blobs(layout, index), frozenset(map(short_id, latest)), wanted)
-    blobs = needed_blobs(layout, index) | {records[step].sha256 for step in steps}
+    named = needed_blobs(layout, index)
+    steps = needed_steps(records, named_blobs(layout, index), frozenset(map(short_id, latest)), named, wanted)
+    blobs = named | {records[step].sha256 for step in steps}
     stay = {step: record for step, record in records.items() if step in steps or record.sha256 in blobs}
     removals = (
         *(Removal.of("record", path) for path in actions.files() if short_id(path.name) not in stay),

@@ -41,11 +41,16 @@ def needed_blobs(layout: Layout, index: Index) -> frozenset[str]:
 
 
 def needed_steps(
-    records: Mapping[str, Record], blobs: frozenset[str], latest: frozenset[str], wanted: frozenset[str] = frozenset()
+    records: Mapping[str, Record],
+    blobs: frozenset[str],
+    latest: frozenset[str],
+    attached: frozenset[str] = frozenset(),
+    wanted: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
     """The ids of the steps that made `blobs`, of those `wanted`, of all that these read, and some of `latest`.
 
-    Of `latest` those stay that read nothing else.
+    Of `latest` those stay that come down to these. What is `attached` to manifests
+    stays whatever it was made from, so these may read it as well.
 
     A step of `latest` stays for its blob, never for a folder. All ids are short (`trees.short_id`); a step without a
     record is not there.
@@ -58,7 +63,10 @@ def needed_steps(
             needed.add(step)
             waiting += _reads(records[step])
     made = {step: _reads(records[step]) for step in latest & records.keys() if records[step].sha256}
-    return frozenset(needed | {step for step, reads in made.items() if reads and reads <= needed})
+    there = {step for step, record in records.items() if record.sha256 in attached}
+    while more := {step for step, reads in made.items() if reads and reads <= needed | there} - needed:
+        needed |= more
+    return frozenset(needed)
 
 
 def _reads(record: Record) -> set[str]:

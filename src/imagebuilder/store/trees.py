@@ -2,6 +2,7 @@
 
     TREES/ID/root           the folder; ID is the beginning of the step's id
     TREES/ID/record.json    the step's record
+    TREES/ID/origins.json   what of a provisioner changed which path (steps/origins.py)
     TREES/work/             folders that running builds have not finished
 
 A folder appears with its record, whole and on disk, by one rename. Folders

@@ -17,7 +17,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from imagebuilder.steps.layer import capture, settle
+from imagebuilder.engine.unpacked import opened
+from imagebuilder.steps.cpio import Member
+from imagebuilder.steps.layer import Entry, bytes_of, capture, clamped, settle
 from imagebuilder.steps.overlay import PackOverlay
 from layer_node import Node, node, view
 from machine import PlainMachine
@@ -27,6 +29,8 @@ pytestmark = pytest.mark.root
 EPOCH = 1_700_000_000
 LONG_AGO = 1_600_000_000
 
+TOGETHER = 5
+"""Cases in one example."""
 NAMES = (b"a", b"b", b"c", b"not \xff utf-8\n")
 CAPABILITY = struct.pack("<5I", 0x0200_0001, 1 << 13, 0, 0, 0)  # cap_net_raw+ep, linux/capability.h
 # Version 2; owner rw-, user 5 rwx, group r--, mask rwx, others r-- (linux/posix_acl_xattr.h).
@@ -119,7 +123,7 @@ OPERATIONS: Mapping[str, Callable[[bytes, bytes, int], None]] = {
 }
 
 
-def _do(root: Path, operations: Sequence[Operation]) -> None:
+def do(root: Path, operations: Sequence[Operation]) -> None:
     top = os.fsencode(root)
     for operation in operations:
         with suppress(OSError, shutil.Error):
@@ -127,6 +131,13 @@ def _do(root: Path, operations: Sequence[Operation]) -> None:
             if operation.what != "symlink":
                 other = os.path.join(top, other)
             OPERATIONS[operation.what](os.path.join(top, operation.path), other, operation.number)
+
+
+def do_each(root: Path, sequences: Sequence[Sequence[Operation]]) -> None:
+    """Do sequences of operations, each in a folder of its own."""
+    for number, operations in enumerate(sequences):
+        (root / f"{number}").mkdir(exist_ok=True)
+        do(root / f"{number}", operations)
 
 
 def _operations(kinds: Sequence[str], at_most: int) -> st.SearchStrategy[list[Operation]]:
@@ -155,15 +166,19 @@ mount -t overlay -o $options,lowerdir=base,upperdir=upper,workdir=work overlay m
 _CLEAN = "umount merged base 2>/dev/null; rm -rf /work/*; mkdir tree base merged upper work scratch"
 
 
-def _check(booted: Node, base: Sequence[Operation], changes: Sequence[Operation]) -> None:
-    """Change a base as operations say, pack what changed in every format, boot each."""
+def _check(booted: Node, cases: Sequence[tuple[Sequence[Operation], ...]]) -> None:
+    """Change bases as operations say, pack what changed in every format, boot each.
+
+    Each case has a folder of its own, because what takes time is to boot.
+    """
     booted.run(f"cd /work; {_CLEAN}")
     work = booted.root / "work"
-    _do(work / "tree", base)
+    bases, changes = zip(*cases, strict=True)
+    do_each(work / "tree", bases)
     argv = ("mksquashfs", work / "tree", work / "base.file", "-quiet", "-no-progress", "-comp", "lz4")
     subprocess.run(argv, check=True, capture_output=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(LONG_AGO)})
     booted.run(f"set -e; cd /work; {_MOUNT}")
-    _do(work / "merged", changes)
+    do_each(work / "merged", changes)
     expected = view(work / "merged", EPOCH)
     booted.run("umount /work/merged")
     entries = capture(work / "upper", work / "base")
@@ -171,18 +186,24 @@ def _check(booted: Node, base: Sequence[Operation], changes: Sequence[Operation]
     assert capture(work / "upper") == entries
     for form in ("cpio.gz", "squashfs"):
         packed = work / f"overlay.{form}"
-        PackOverlay(form, EPOCH).run(PlainMachine(work / "scratch"), {"upper": (work / "upper",)}, packed)
+        layers = {"lower": (work / "base",), "upper": (work / "upper",)}
+        PackOverlay(form, EPOCH).run(PlainMachine(work / "scratch"), layers, packed)
         assert view(booted.stack(work / "base.file", packed), EPOCH) == expected, form
+        with opened(packed) as found:
+            assert _values(found.entries) == _values(clamped(entries, EPOCH)), form
+
+
+def _values(entries: Sequence[Entry]) -> list[tuple[Member, bytes, tuple[tuple[str, bytes], ...]]]:
+    """Entries with their contents: in which file these lie is another matter."""
+    return [(entry.member, bytes_of(entry), entry.xattrs) for entry in entries]
 
 
 @settings(
-    max_examples=int(os.environ.get("IMAGEBUILDER_TEST_SEQUENCES", "500")),
+    max_examples=int(os.environ.get("IMAGEBUILDER_TEST_SEQUENCES", "500")) // TOGETHER,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(BASE, CHANGES)
-def test_node_sees_what_was_seen_where_it_was_made(
-    booted: Node, base: list[Operation], changes: list[Operation]
-) -> None:
-    _check(booted, base, changes)
+@given(st.lists(st.tuples(BASE, CHANGES), min_size=TOGETHER, max_size=TOGETHER))
+def test_node_sees_what_was_seen_where_it_was_made(booted: Node, cases: list[tuple[list[Operation], ...]]) -> None:
+    _check(booted, cases)

@@ -121,7 +121,7 @@ def _listing(root: Path) -> dict[str, tuple[object, ...]]:
 
 def _pack(place: Place, upper: Path, form: str, name: str) -> Path:
     packed = place.folder / name
-    PackOverlay(form, EPOCH).run(place.machine, {"upper": (upper,)}, packed)
+    PackOverlay(form, EPOCH).run(place.machine, {"lower": (place.base,), "upper": (upper,)}, packed)
     return packed
 
 
@@ -179,9 +179,21 @@ def test_what_an_archive_cannot_carry_is_said(place: Place) -> None:
 
 def test_strictly_portable_overlay_with_losses_is_refused_and_each_is_named(place: Place) -> None:
     upper = place.provision("upper", _with_capability)
+    layers = {"lower": (place.base,), "upper": (upper,)}
     with pytest.raises(UserError) as caught:
-        PackOverlay("cpio.gz", EPOCH, strict=True).run(place.machine, {"upper": (upper,)}, place.folder / "packed")
+        PackOverlay("cpio.gz", EPOCH, strict=True).run(place.machine, layers, place.folder / "packed")
     assert caught.value.message.splitlines()[1:] == [
         "/etc/changed loses security.capability", "/opt/becomes-folder loses security.capability"
     ]  # fmt: skip
     assert not (place.folder / "packed").exists()
+
+
+@pytest.mark.parametrize("form", ["cpio.gz", "squashfs"])
+def test_what_travels_beside_is_roots_alone(place: Place, form: str) -> None:
+    """There are lists of changed passwords in it, and an initrd of others leaves it in the image."""
+    packed = _pack(place, place.provision("upper", _with_capability), form, "packed")
+    (place.folder / "out").mkdir()
+    reader = {"cpio.gz": "gzip -dc {} | cpio -idm --quiet", "squashfs": "unsquashfs -quiet -force -dest . {}"}[form]
+    subprocess.run(reader.format(packed), shell=True, check=True, cwd=place.folder / "out", capture_output=True)
+    found = [place.folder / "out/.on-imagebuilder", *(place.folder / "out/.on-imagebuilder").rglob("*")]
+    assert not [path for path in found if path.stat().st_mode & 0o077]

@@ -9,9 +9,10 @@ import pytest
 
 from imagebuilder.cli import diff, verify_reproducible
 from imagebuilder.cli.main import main
-from imagebuilder.engine.difference import Change, LayerDifference
+from imagebuilder.engine.difference import Change, FileChange, LayerDifference
 from imagebuilder.engine.layer_difference import PathDifference
 from imagebuilder.engine.reproduction import Unequal, Verdict
+from layers import layer, status, write_base, write_overlay
 
 DIFFERENCES = (
     (LayerDifference("a", "a", equal=True, changes=()), ["a: equal"]),
@@ -25,12 +26,16 @@ DIFFERENCES = (
         LayerDifference("a", "a", equal=False, changes=(Change("x", "1", ""), Change("y", "1", "2"))),
         ["a: differs", "  - x 1", "  ~ y 1 -> 2"],
     ),
+    (
+        LayerDifference("a", "a", equal=False, changes=(), files=(FileChange("/x", "", "folder 0755 0:0"),) * 3),
+        ["a: differs, with the same packages", "  + /x", "  + /x", "  and 1 more files (`--all` names them)"],
+    ),
 )
 
 
 @pytest.mark.parametrize(("difference", "lines"), DIFFERENCES)
 def test_difference_of_a_layer_in_lines(difference: LayerDifference, lines: list[str]) -> None:
-    assert list(diff._lines(difference)) == lines
+    assert list(diff._lines(difference, 2)) == lines
 
 
 def test_two_artifact_folders_without_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,6 +52,39 @@ def test_two_artifact_folders_without_a_store(tmp_path: Path, capsys: pytest.Cap
     assert main([*argv, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["equal"] is False
     assert not (tmp_path / "store").exists()
+
+
+def test_two_files_are_compared_path_by_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = layer({"/a": "a", "/b": "b", "/same": "same", "/gone": "x"}, {"/l": "a"})
+    after = layer({"/a": "A", "/b": None, "/same": "same", "/new/x": "x"}, {"/l": "b"})
+    old, new = write_overlay(tmp_path / "old.gz", before), write_overlay(tmp_path / "new.gz", after)
+    assert main(["diff", str(old), str(new), "--store", str(tmp_path / "store")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "old.gz -> new.gz: differs; the store does not know its packages",
+        "  ~ /a: content",
+        "  ~ /b: file -> whiteout",
+        "  - /gone",
+        "  ~ /l: target a -> b",
+        "  + /new",
+        "  + /new/x",
+    ]
+
+
+def test_packages_are_those_of_the_database_where_the_store_knows_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [
+        str(write_base(tmp_path / name, layer({"/var/lib/dpkg/status": status(**versions)})))
+        for name, versions in (("old", {"a": "1", "b": "1"}), ("new", {"a": "2", "c": "1"}))
+    ]
+    assert main(["diff", *paths, "--store", str(tmp_path / "store")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "old -> new: differs",
+        "  ~ a 1 -> 2",
+        "  - b 1",
+        "  + c 1",
+        "  ~ /var/lib/dpkg/status: content",
+    ]
 
 
 @pytest.mark.parametrize("verb", [["sbom", "none"], ["diff", "none", "none"]])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imagebuilder.engine.difference import Change, LayerDifference, compare, read_side
+from imagebuilder.engine.difference import Change, LayerDifference, compare
+from imagebuilder.engine.parts import read_parts
 from imagebuilder.engine.sbom import FORMATS, attach_sboms, find_document, find_manifest
 from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.sbom.packages import Identity, Package, PackageList
@@ -24,8 +25,8 @@ NEW = {
     "x.overlay.cpio.gz": (OVERLAYS["cpio.gz"], {"lshw": "1"}),
 }
 CHANGES = (
-    LayerDifference("vmlinuz-6.1", "vmlinuz-6.1", equal=True, changes=()),
-    LayerDifference("initrd.img-6.1", "initrd.img-6.1", equal=True, changes=()),
+    LayerDifference("vmlinuz-6.1", "vmlinuz-6.1", equal=True, changes=(), files=()),
+    LayerDifference("initrd.img-6.1", "initrd.img-6.1", equal=True, changes=(), files=()),
     LayerDifference(
         "base.6.1.img",
         "base.6.2.img",
@@ -111,7 +112,7 @@ def test_manifest_without_documents_says_how_to_get_them(layout: Layout) -> None
 
 
 def test_images_are_compared_layer_by_layer(layout: Layout) -> None:
-    assert compare(read_side(layout, "old"), read_side(layout, "new")) == CHANGES
+    assert compare(read_parts(layout, "old"), read_parts(layout, "new")) == CHANGES
 
 
 def test_artifact_folder_is_known_by_its_digests(layout: Layout, tmp_path: Path) -> None:
@@ -121,11 +122,11 @@ def test_artifact_folder_is_known_by_its_digests(layout: Layout, tmp_path: Path)
     for layer in manifest.layers:
         (folder / layer.title).write_bytes(layout.read(layer.blob.sha256))
     (folder / ".lock").touch()
-    assert sorted(compare(read_side(layout, "old"), read_side(layout, str(folder))), key=str) == sorted(
+    assert sorted(compare(read_parts(layout, "old"), read_parts(layout, str(folder))), key=str) == sorted(
         CHANGES, key=str
     )
     (folder / "base.6.2.img").write_text("of nobody")
-    differences = compare(read_side(layout, "new"), read_side(layout, f"{folder}/"))
+    differences = compare(read_parts(layout, "new"), read_parts(layout, f"{folder}/"))
     assert [(d.old, d.equal, d.changes) for d in differences if not d.equal] == [("base.6.2.img", False, None)]
     with pytest.raises(UserError, match="no artifact folder"):
-        read_side(layout, str(tmp_path / "nothing"))
+        read_parts(layout, str(tmp_path / "nothing"))

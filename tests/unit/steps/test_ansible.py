@@ -44,6 +44,7 @@ class RecordedMachine:
         self.command: Command | None = None
         self.said: list[str] = []
         self.parts: list[tuple[str, float]] = []
+        self.begun: list[str] = []
 
     def run(self, command: Command, on_line: LineSink | None = None) -> Completed:
         self.command = command
@@ -58,6 +59,9 @@ class RecordedMachine:
 
     def progress(self, message: str, size: int = 0) -> None:
         self.said.append(message)
+
+    def began(self, part: str) -> None:
+        self.begun.append(part)
 
     def took(self, part: str, seconds: float) -> None:
         self.parts.append((part, seconds))

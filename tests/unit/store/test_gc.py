@@ -135,6 +135,19 @@ def test_what_was_last_made_beside_of_folders_that_stay_stays(layout: Layout, tr
     assert [path.name for path in trees.folders()] == [root[:16]]
 
 
+def test_what_was_made_of_what_is_attached_stays_too(layout: Layout, trees: Trees) -> None:
+    root, pack, footing, check, other = (f"{number}" * 64 for number in range(5))
+    _keep_folder(trees, root)
+    add_action(layout, pack, "overlay", reads=(root,))
+    add_action(layout, footing, "footing", reads=("f" * 64,))
+    add_action(layout, check, "check", reads=(root, footing))
+    add_action(layout, other, "another check", reads=(root, "f" * 64))
+    _attach(layout, add_image(layout, NAME, "overlay"), "footing")
+    _gc(layout, trees, latest=(check, other, footing))
+    assert {text for text in _contents(layout) if "check" in text} == {"check"}
+    assert {step for step, _ in Actions(layout).all()} == {pack, footing, check}
+
+
 def test_records_without_blobs_and_unreadable_ones_go(layout: Layout, trees: Trees) -> None:
     layout.set_aside(add_action(layout, "1" * 64, "gone").sha256)
     (layout.root / "actions/garbage").write_text("garbage")

@@ -27,6 +27,7 @@ stack_layers() {
     # A device node in a layer opens nothing: /dev is the kernel's own.
     mount -t overlay -o "nodev,lowerdir=$lower,upperdir=$files/upper,workdir=$files/work" overlay /newroot ||
         fail NB-MOUNT "the layers cannot be stacked: $lower"
+    merge_databases
     rm -rf "/newroot/$SIDECAR"
 }
 
