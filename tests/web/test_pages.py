@@ -19,7 +19,8 @@ from imagebuilder.engine.sizes import LayerSize
 from imagebuilder.pages.plan import plan_page
 from imagebuilder.pages.size import size_page
 from imagebuilder.pages.timeline import timeline_page
-from imagebuilder.plan.explain import History, Past, explain
+from imagebuilder.plan.explain import explain
+from imagebuilder.plan.history import History, Past
 from imagebuilder.plan.model import Artifact, Builder
 from imagebuilder.steps.squashfs import Squashfs
 from imagebuilder.store.record import Record

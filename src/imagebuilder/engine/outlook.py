@@ -9,7 +9,7 @@ from imagebuilder.engine.cache import Cache
 from imagebuilder.events import Event, Outlook, Planned, Report, StepFinished, StepKept, StepStarted
 from imagebuilder.host import clock
 from imagebuilder.plan.estimate import makespan
-from imagebuilder.plan.explain import History, Past, expected
+from imagebuilder.plan.history import History, Past, expected
 from imagebuilder.plan.model import Plan
 
 

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from imagebuilder.plan.differences import Change, differences
 from imagebuilder.plan.estimate import makespan
+from imagebuilder.plan.history import History, expected
 from imagebuilder.plan.model import Plan, PlannedStep
 from imagebuilder.steps.base import identity
 from imagebuilder.store.record import Record
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """The last step of some name that was done: its id and, unless that is gone, its record."""
-
-    id: str
-    record: Record | None
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What was done before: the record of each step whose output is there, by id, and the last of each name."""
-
-    kept: Mapping[str, Record]
-    last: Mapping[str, Past]
 
 
 class State(StrEnum):
@@ -82,12 +67,6 @@ def explain(plan: Plan, history: History, jobs: int) -> PlanOutlook:
     running = {step.id for step in todo}
     steps = tuple(_outlook(plan, step, history, running) for step in plan.steps)
     return PlanOutlook(steps, makespan(todo, expected(todo, history), jobs))
-
-
-def expected(steps: Sequence[PlannedStep], history: History) -> dict[str, float]:
-    """By id the seconds that steps will take, of those that were done before."""
-    last = {step.id: history.last.get(step.name) for step in steps}
-    return {step_id: past.record.seconds for step_id, past in last.items() if past and past.record}
 
 
 def _outlook(plan: Plan, step: PlannedStep, history: History, running: set[str]) -> StepOutlook:

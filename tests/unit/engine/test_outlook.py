@@ -9,7 +9,7 @@ import pytest
 from imagebuilder.engine.cache import Cache
 from imagebuilder.engine.outlook import Forecast, history_of
 from imagebuilder.events import Event, Note, Outlook, Planned, StepFinished, StepKept, StepStarted
-from imagebuilder.plan.explain import Past
+from imagebuilder.plan.history import Past
 from imagebuilder.plan.model import Artifact, Builder, Plan
 from imagebuilder.steps.base import identity
 from imagebuilder.steps.squashfs import Squashfs

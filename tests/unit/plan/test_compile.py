@@ -129,12 +129,12 @@ def test_overlay_may_be_a_squashfs_of_its_own_layer(tmp_path: Path) -> None:
 
 def test_initrd_for_https_has_its_client_and_its_authorities(tmp_path: Path) -> None:
     tree = {"all.yml": INITRD, "vars/initrd.yml": "image: {tls: true}", "ca.pem": "-----BEGIN CERTIFICATE-----"}
-    plan = _plan(tmp_path / "tls", {**tree, "group_vars/on_imagebuild": "tls_ca: [ca.pem]"})
+    plan = make_plan(tmp_path / "tls", {**tree, "group_vars/on_imagebuild": "tls_ca: [ca.pem]"})
     programs = _named(plan)["initrd: programs"].step
     assert isinstance(programs, InitramfsTree)
     assert (programs.programs, programs.authorities) == (("wget",), f"{tree['ca.pem']}\n")
     with pytest.raises(SpecError, match="nothing says whose certificates count"):
-        _plan(tmp_path / "none", {**tree, "group_vars/on_imagebuild": ""})
+        make_plan(tmp_path / "none", {**tree, "group_vars/on_imagebuild": ""})
 
 
 def test_kernel_and_initrd_come_from_one_package(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from imagebuilder.plan.explain import History, Past, PlanOutlook, State, explain
+from imagebuilder.plan.explain import PlanOutlook, State, explain
+from imagebuilder.plan.history import History, Past
 from imagebuilder.plan.model import Artifact, Builder, Plan
 from imagebuilder.steps.base import identity
 from imagebuilder.steps.commands import RunCommands
