@@ -13,14 +13,17 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
-from imagebuilder.steps import cpio, kernel, libraries, modules
+from imagebuilder.steps import kernel, modules
 from imagebuilder.steps.base import Inputs, Source, Step
+
+if TYPE_CHECKING:
+    from imagebuilder.steps import cpio
 
 MODULES_IMAGE = b"modules.squashfs"
 _MOUNTED = b"/layers/modules/"
@@ -63,7 +66,9 @@ class InitramfsTree(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Raises UserError for a program or library that is in none of the packages."""
-        from imagebuilder.steps.extract import unpack  # late, for planning needs none of it
+        # Late, for planning needs none of it.
+        from imagebuilder.steps import libraries
+        from imagebuilder.steps.extract import unpack
 
         root = machine.scratch()
         unpack(machine, self.userland, root)
@@ -104,6 +109,8 @@ class PackInitramfs(Step):
 
     def run(self, machine: Machine, inputs: Inputs, output: Path) -> None:
         """Index the modules (a role may have added some), pack them, pack all."""
+        from imagebuilder.steps import cpio  # late, for planning needs none of it
+
         (built,) = inputs["kernel"]
         scratch = machine.scratch()
         (scratch / "upper").mkdir()
@@ -190,6 +197,8 @@ def _plain_files(sources: list[cpio.Source]) -> Iterator[cpio.Source]:
 
 def _additions(image: Path, early: dict[str, bytes], epoch: int) -> Iterator[cpio.Source]:
     """What stands in the place of modules and firmware."""
+    from imagebuilder.steps import cpio
+
     yield cpio.Source(_member(MODULES_IMAGE, stat.S_IFREG | 0o644, image.stat().st_size, epoch), image)
     for folder in (kernel.MODULES, modules.FIRMWARE):
         target = _MOUNTED + str(folder).encode()
@@ -202,4 +211,6 @@ def _additions(image: Path, early: dict[str, bytes], epoch: int) -> Iterator[cpi
 
 
 def _member(name: bytes, mode: int, size: int, epoch: int) -> cpio.Member:
+    from imagebuilder.steps import cpio
+
     return cpio.Member(name, mode, mtime=epoch, size=size)

@@ -21,7 +21,6 @@ from typing import ClassVar
 from imagebuilder.errors import UserError
 from imagebuilder.host.machine import Machine
 from imagebuilder.resolve.deb import Deb
-from imagebuilder.steps import elf
 from imagebuilder.steps.base import Inputs, Step
 from imagebuilder.steps.kernel import COPYRIGHT_FILES, MODULES, keep_copyright
 
@@ -167,6 +166,8 @@ def closure(names: Iterable[str], files: Mapping[str, str], folder: Path) -> dic
 
 def dependencies(module: bytes) -> list[str]:
     """The modules that one wants loaded with it; some names are aliases, or of what the kernel has built in."""
+    from imagebuilder.steps import elf  # late, for planning needs none of it
+
     info = elf.modinfo(module)
     hard = [name for text in info.get("depends", ()) for name in text.split(",")]
     soft = [name for text in info.get("softdep", ()) for name in text.split() if not name.endswith(":")]
@@ -175,6 +176,8 @@ def dependencies(module: bytes) -> list[str]:
 
 def wanted_firmware(modules: Mapping[str, bytes], lines: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """Firmware file -> the modules (of path -> content) that may ask for it, less what profile lines leave out."""
+    from imagebuilder.steps import elf
+
     left_out = [line.removeprefix(_NO_FIRMWARE) for line in lines if line.startswith(_NO_FIRMWARE)]
     users: dict[str, tuple[str, ...]] = {}
     for path, data in modules.items():
