@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.nodes import add_nodes_argument, identity_of
+from imagebuilder.cli.nodes import DEFAULT, add_nodes_argument, identity_of, nodes_of
 from imagebuilder.cli.places import (
     add_cache_argument,
     add_place_arguments,
@@ -96,9 +96,8 @@ def _add(
 
 def _ls(arguments: argparse.Namespace) -> int:
     from imagebuilder.serve.listing import list_machines
-    from imagebuilder.serve.nodes import read_nodes
 
-    machines = list_machines(read_nodes(arguments.nodes), _database(arguments))
+    machines = list_machines(nodes_of(arguments), _database(arguments))
     if arguments.json:
         print(json.dumps({"nodes": [dataclasses.asdict(machine) for machine in machines]}))
         return 0
@@ -110,9 +109,8 @@ def _ls(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from imagebuilder.serve.catalog import read_catalog
     from imagebuilder.serve.listing import history_of
-    from imagebuilder.serve.nodes import read_nodes
 
-    nodes = read_nodes(arguments.nodes)
+    nodes = nodes_of(arguments)
     identity = identity_of(arguments, nodes)
     value: dict[str, str | None] = {"node": str(identity)}
     if assignment := nodes.assignment(identity):
@@ -162,7 +160,7 @@ def _assign(arguments: argparse.Namespace) -> int:
     from imagebuilder.serve.assign import assigned
     from imagebuilder.serve.nodes import parse_nodes, text_of
 
-    path: Path = arguments.nodes
+    path: Path = arguments.nodes or DEFAULT
     with files.locked(path.with_name(f".{path.name}.lock")):
         text = text_of(path)
         identity = identity_of(arguments, parse_nodes(text, path))
@@ -177,10 +175,10 @@ def _assign(arguments: argparse.Namespace) -> int:
 
 def _boot_script(arguments: argparse.Namespace) -> int:
     from imagebuilder.serve.catalog import read_catalog
-    from imagebuilder.serve.nodes import read_nodes, start_for
+    from imagebuilder.serve.nodes import start_for
     from imagebuilder.serve.scripts import Loader, boot_script
 
-    nodes = read_nodes(arguments.nodes)
+    nodes = nodes_of(arguments)
     identity = identity_of(arguments, nodes)
     start = start_for(read_catalog(cache_at(arguments).layout), nodes, identity)
     loader = Loader.GRUB if arguments.grub else Loader.IPXE

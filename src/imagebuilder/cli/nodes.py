@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+DEFAULT = Path("nodes.yml")
 NODE_HINT = "`imagebuilder node ls` lists the nodes that have asked"
 
 if TYPE_CHECKING:
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
 def add_nodes_argument(parser: argparse.ArgumentParser) -> None:
     """Declare it."""
     parser.add_argument(
-        "--nodes", type=Path, default=Path("nodes.yml"), metavar="FILE", help="nodes.yml (default: in this folder)"
+        "--nodes", type=Path, metavar="FILE", help="which machine gets what (default: nodes.yml here, if there is one)"
     )
+
+
+def nodes_of(arguments: argparse.Namespace) -> Nodes:
+    """What the named nodes.yml says, or the one in this folder; nothing where there is none."""
+    from imagebuilder.serve.nodes import Nodes, read_nodes
+
+    return read_nodes(arguments.nodes or DEFAULT) if arguments.nodes or DEFAULT.exists() else Nodes()
 
 
 def identity_of(arguments: argparse.Namespace, nodes: Nodes) -> Identity:
@@ -42,10 +50,9 @@ def identity_of(arguments: argparse.Namespace, nodes: Nodes) -> Identity:
 def known_node(arguments: argparse.Namespace, database: Database) -> Node:
     """The node that the user means, as the server remembers it. Raises UserError for one that has never asked."""
     from imagebuilder.errors import UserError
-    from imagebuilder.serve.nodes import Nodes, read_nodes
     from imagebuilder.serve.state import nodes
 
-    identity = identity_of(arguments, read_nodes(arguments.nodes) if arguments.nodes.exists() else Nodes())
+    identity = identity_of(arguments, nodes_of(arguments))
     node = database.do(lambda connection: nodes.find(connection, identity))
     if node is None:
         raise UserError(f"`{arguments.node}` has never asked for a boot script", hint=NODE_HINT)

@@ -9,7 +9,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.nodes import NODE_HINT, add_nodes_argument, known_node
+from imagebuilder.cli.nodes import NODE_HINT, add_nodes_argument, known_node, nodes_of
 from imagebuilder.cli.places import add_cache_argument, add_state_argument, state_of
 
 if TYPE_CHECKING:
@@ -88,12 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _nodes(arguments: argparse.Namespace, database: Database) -> list[Node]:
     """The nodes that are meant. Raises UserError when there are none."""
     from imagebuilder.errors import UserError
-    from imagebuilder.serve import nodes as roster
     from imagebuilder.serve.state import nodes
 
     if arguments.node:
         return [known_node(arguments, database)]
-    file = roster.read_nodes(arguments.nodes)
+    file = nodes_of(arguments)
     found = [
         node
         for node in database.do(nodes.all_nodes)

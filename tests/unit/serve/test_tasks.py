@@ -72,8 +72,9 @@ def tasks_path(server: BootServer, mac: str = MAC, *, inventory: bool = True) ->
 def start_run(layout: Layout, *words: str) -> subprocess.Popen[str]:
     """`imagebuilder run WORDS`, as a user types it."""
     site = layout.root.parent
-    argv: list[str | Path] = [PROGRAM, "run", "--cache", site / "cache", "--nodes", site / "nodes.yml", *words]
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    argv: list[str | Path] = [PROGRAM, "run", "--cache", site / "cache", *words]
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    return subprocess.Popen(argv, cwd=site, stdin=nothing, stdout=pipe, stderr=pipe, text=True)
 
 
 def run(layout: Layout, *words: str) -> tuple[int, str, str]:
@@ -99,7 +100,7 @@ def test_node_takes_its_inventory_when_it_is_first_met(
     layout: Layout, server: BootServer, agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site = layout.root.parent
-    words = ["catalog", MAC, "--cache", str(site / "cache"), "--nodes", str(site / "nodes.yml")]
+    words = ["catalog", MAC, "--cache", str(site / "cache")]
     agent.boot_with(arguments_of(server))
     assert main(words) == 1
     assert "its agent has not asked for tasks yet" in capsys.readouterr().err
@@ -236,9 +237,10 @@ def test_interrupted_command_is_not_begun_later(layout: Layout, server: BootServ
         node = database.do(lambda connection: nodes.find(connection, Identity(mac=MAC)))
         assert node
         while not any(it.order.command == "true" for it in database.do(partial(tasks.of_node, node_id=node.id))):
+            assert command.poll() is None
             time.sleep(0.05)
         database.close()
-        command.send_signal(signal.SIGINT)
+        command.send_signal(signal.SIGTERM)  # a shell's background jobs are deaf to SIGINT, and so are their children
         assert command.wait(10) == 130
     assert server.get(path).status == 204
 
