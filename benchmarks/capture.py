@@ -26,7 +26,7 @@ from imagebuilder.steps.overlay import PackOverlay
 
 _FILES, _BYTES, _RUNS = 10_000, 200_000_000, 3
 _EPOCH = 1_700_000_000
-_PIPE = 'cd "$1" && find . -print0 | sort -z | cpio --null --create --format=newc --quiet | pigz -9 -n >"$2"'
+_PIPE = 'cd "$1" && find . -print0 | sort -z | cpio --null --create --format=newc --quiet | pigz -6 -n >"$2"'
 _PROGRAM = "/usr/bin/python3"
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     report(
         "capture",
         [
-            Row("find | cpio | pigz -9", theirs, "s"),
+            Row("find | cpio | pigz -6", theirs, "s"),
             Row("capture and pack", ours, "s"),
             Row("ratio", ours / theirs, "x", 1.5),
             Row("memory for a file of 2 GB", memory, "MB", 200),

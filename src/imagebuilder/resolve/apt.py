@@ -24,7 +24,7 @@ from urllib.parse import unquote
 from imagebuilder import digest
 from imagebuilder.errors import CommandError, PackageError
 from imagebuilder.host.command import Command, Completed, run
-from imagebuilder.host.files import kept_fresh, locked, publish_text
+from imagebuilder.host.files import free_bytes, kept_fresh, locked, publish_text
 from imagebuilder.resolve.archives import missing
 from imagebuilder.resolve.deb import Deb
 from imagebuilder.resolve.sources import TARGET_FORMAT, Sources
@@ -36,6 +36,8 @@ _FETCH = re.compile(
 )
 _INHERITED = re.compile(r'^(Acquire::(?:https?::[^ ]*|Retries[^ ]*)) "(.*)";$', re.MULTILINE)
 _UPDATE_SECONDS = 180.0
+_PARSED_BYTES = 200_000_000
+"""More than all that apt makes of a host's indexes."""
 _UNCHECKED = re.compile(r'^Acquire::(Check-(?:Valid-Until|Date)) "(?:false|no|0)";$', re.MULTILINE)
 
 
@@ -74,7 +76,8 @@ def host_targets(cache: Path) -> str:
     # and hosts that are containers are told not to keep that.
     parsed = cache / "apt" / "host-pkgcache.bin"
     parsed.parent.mkdir(parents=True, exist_ok=True)
-    options = ("-o", f"Dir::Cache::pkgcache={parsed}", "-o", "Dir::Cache::srcpkgcache=")
+    keeping = ("-o", f"Dir::Cache::pkgcache={parsed}", "-o", "Dir::Cache::srcpkgcache=")
+    options = keeping if parsed.exists() or free_bytes(parsed.parent) > _PARSED_BYTES else ()
     argv = ("apt-get", *options, "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages")
     return run(Command(argv)).stdout
 
