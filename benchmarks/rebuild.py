@@ -22,7 +22,7 @@ def main() -> None:
         _run(tree, "build")
         nothing, plan, help_ = (_median(tree, word) for word in ("build", "plan", "--help"))
         config = tree / "vars/discovery.yml"
-        config.write_text(config.read_text() + "    - date > /etc/changed\n")
+        config.write_text(f"{config.read_text()}    - date > /etc/changed-{time.time_ns()}\n")
         changed, said = _run(tree, "build", "--profile", "--json")
         own = _own_seconds(said)
     report(

@@ -46,13 +46,16 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     # What start-up imports stays to the end: looking for garbage in it takes a tenth of the time of a short run.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
     # `kill` says what Ctrl-C says.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Names of files are bytes: those that are no text are printed as they are.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
-    return rendered(lambda: _run(argv))
+    status = rendered(lambda: _run(argv))
+    if argv is None:
+        gc.freeze()  # nor is there any at the very end, when the kernel takes all of it back
+    return status
 
 
 def _run(argv: Sequence[str] | None) -> int:
