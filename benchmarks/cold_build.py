@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -56,14 +57,11 @@ def _home(home: Path, tree: Path) -> Path:
 
 def _by_nobody(home: Path) -> float:
     needs = ":".join(map(str, dict.fromkeys((Path(sys.base_prefix), CHECKOUT, Path(sys.prefix)))))
-    command = [str(_AS_NOBODY), str(home), needs, *IMAGEBUILDER, "build", "--cache", str(home / "cache")]
-    (home / "cache").mkdir()
-    for part in ("apt", "archives"):
-        (home / "cache" / part).symlink_to(home / part)
-    subprocess.run(["chown", "-R", "--no-dereference", "65534:65534", home / "cache"], check=True)
-    seconds = seconds_of(command, home / "images")
-    subprocess.run(["rm", "-rf", home / "cache"], check=True)
-    return seconds
+    with fresh_cache(home, home) as cache:
+        os.chown(cache, 65534, 65534)
+        return seconds_of(
+            [str(_AS_NOBODY), str(home), needs, *IMAGEBUILDER, "build", "--cache", str(cache)], home / "images"
+        )
 
 
 def _by_root(folder: Path, tree: Path) -> float:

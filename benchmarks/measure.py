@@ -57,12 +57,12 @@ CACHE = Path("/var/cache/on-imagebuilder")
 
 
 @contextmanager
-def fresh_cache(folder: Path) -> Iterator[Path]:
-    """A cache in `folder` in which no step has been done, with the machine's packages."""
+def fresh_cache(folder: Path, packages: Path = CACHE) -> Iterator[Path]:
+    """A cache in `folder` in which no step has been done, with the packages of the cache `packages`."""
     cache = folder / "cache"
     cache.mkdir()
     for shared in ("apt", "archives"):
-        (cache / shared).symlink_to(CACHE / shared)
+        (cache / shared).symlink_to(packages / shared)
     yield cache
     shutil.rmtree(cache)
 

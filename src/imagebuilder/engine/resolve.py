@@ -264,25 +264,22 @@ def _kernel_problems(tree: TreeSpec, known: frozenset[str]) -> Iterator[Problem]
 
 
 def _problems(image: ImageSpec, apt: Apt, known: frozenset[str]) -> Iterator[Problem]:
-    for index, request in enumerate(requests_of(image)):
-        location = image.at("include_packages" if image.kind == "initrd" else "packages", index)
-        name = request.package.partition(":")[0]
+    for location, package, version in _asked(image):
+        name = package.partition(":")[0]
         if name not in known:
             yield Problem(location, _unknown(name, known))
-        elif request.version:
-            yield from _wrong_pin(location, request.package, request.version, apt)
+        elif version and not fnmatch.filter(versions := apt.versions(package), version):
+            has = ", ".join(versions) or "none"
+            yield Problem(location, f"`{name}` has no version `{version}`; the mirror has {has}")
+
+
+def _asked(image: ImageSpec) -> Iterator[tuple[Location, str, str | None]]:
+    """The packages that an image's keys and its role ask for: where, which, and the version if one is named."""
+    for index, request in enumerate(requests_of(image)):
+        location = image.at("include_packages" if image.kind == "initrd" else "packages", index)
+        yield location, request.package, request.version
     for pin in image.provisioner.pins if image.provisioner else ():
-        if pin.package not in known:
-            yield Problem(pin.location, _unknown(pin.package, known))
-        else:
-            yield from _wrong_pin(pin.location, pin.package, pin.version, apt)
-
-
-def _wrong_pin(location: Location, package: str, version: str, apt: Apt) -> Iterator[Problem]:
-    versions = apt.versions(package)
-    if not fnmatch.filter(versions, version):
-        has = ", ".join(versions) or "none"
-        yield Problem(location, f"`{package.partition(':')[0]}` has no version `{version}`; the mirror has {has}")
+        yield pin.location, pin.package, pin.version
 
 
 def _unknown(name: str, known: frozenset[str]) -> str:

@@ -14,8 +14,8 @@ from imagebuilder.spec.config import BaseKeys, ImageKeys, InitrdKeys, OverlayKey
 from imagebuilder.spec.inventory import GROUP, Kind, load_inventory
 from imagebuilder.spec.legacy import keys as legacy
 from imagebuilder.spec.legacy.changes import Change
-from imagebuilder.spec.legacy.needless import ALONE, Context, brings_sources
-from imagebuilder.spec.legacy.pins import Pin, pins_of_lists
+from imagebuilder.spec.legacy.needless import ALONE, Context
+from imagebuilder.spec.legacy.pins import Pin
 from imagebuilder.spec.legacy.roles import read_role
 from imagebuilder.spec.playbook import Entry, load_playbook, old_entries
 from imagebuilder.spec.settings import UNSEEN, Settings, read_settings
@@ -200,8 +200,7 @@ def _modern_role(
     context = Context(old.kind, packages, debs)
     role = read_role(root, provisioner.role, context)
     others = {name: given for name, given in variables.items() if name not in packages}
-    pins = (*role.pins, *(() if brings_sources(role.tasks) else pins_of_lists(role.tasks, others)))
-    modern = replace(provisioner, context=context, on_build_root=role.on_build_root, pins=pins)
+    modern = replace(provisioner, context=context, on_build_root=role.on_build_root, pins=role.pins(others))
     return (None, modern, role.changes) if role.empty else (modern, None, role.changes)
 
 

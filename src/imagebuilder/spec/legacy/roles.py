@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imagebuilder.errors import SpecError
 from imagebuilder.spec.legacy.changes import Change
 from imagebuilder.spec.legacy.needless import Context, brings_sources, is_update, needless, unused_looks
-from imagebuilder.spec.legacy.pins import Pin, pinned, pins_in
+from imagebuilder.spec.legacy.pins import Pin, pinned, pins_in, pins_of_lists
 from imagebuilder.spec.legacy.tasks import BLOCKS, Task, Translator, module_of
 from imagebuilder.spec.yamlfile import Document, parse
 
@@ -47,20 +48,24 @@ class OldRole:
     """A role (or a folder of roles): its files that had to be changed, and what was changed.
 
     `empty`: nothing is left to do. `on_build_root`: it writes what
-    initramfs-tools reads, and so works on a root that has packages. `pins` are
-    the versions that it names itself, unless it brings package sources of its own.
+    initramfs-tools reads, and so works on a root that has packages.
     """
 
     files: Mapping[Path, TaskFile]
     changes: tuple[Change, ...]
     empty: bool
     on_build_root: bool
-    pins: tuple[Pin, ...] = ()
 
-    @property
-    def tasks(self) -> list[Task]:
-        """All tasks that are left."""
-        return [task for file in self.files.values() for _, task in file.tasks]
+    def pins(self, lists: Mapping[str, tuple[Any, Document]]) -> tuple[Pin, ...]:
+        """The versions that it asks for itself, or by `lists` (variables, each with where it stands).
+
+        None are known of a role that brings package sources of its own.
+        """
+        tasks = _tasks_of(self.files)
+        if brings_sources(tasks):
+            return ()
+        own = (pin for file in self.files.values() for pin in pins_in(file.tasks, file.document))
+        return (*own, *pins_of_lists(tasks, lists))
 
     @property
     def refused(self) -> Mapping[Path, TaskFile]:
@@ -82,15 +87,14 @@ def read_role(tree: Path, folder: Path, context: Context) -> OldRole:
     reader = _Reader(tree, folder, context, files, changes)
     reader.drop_needless()
     reader.drop_empty()
-    reader.pin_anew()
-    left = [task for file in files.values() for _, task in file.tasks]
-    pins = (pin for file in files.values() for pin in pins_in(file.tasks, file.document))
+    if context.versions:
+        reader.pin_anew()
+    left = _tasks_of(files)
     return OldRole(
         files=files,
         changes=tuple(changes),
         empty=bool(changes) and not left and paths == list(files) and not (folder / "meta").exists(),
         on_build_root=context.kind == "initrd" and _works_on_build_root(left),
-        pins=() if brings_sources(left) else tuple(pins),
     )
 
 
@@ -104,6 +108,10 @@ def _tasks_in(path: Path) -> Document | None:
     tagged = any(tag in text for tag in _TAGS)
     mappings = isinstance(document.value, list) and all(isinstance(task, dict) for task in document.value)
     return document if mappings and not tagged else None
+
+
+def _tasks_of(files: Mapping[Path, TaskFile]) -> list[Task]:
+    return [task for file in files.values() for _, task in file.tasks]
 
 
 def _works_on_build_root(tasks: list[Task]) -> bool:
@@ -121,27 +129,27 @@ class _Reader:
     def drop_needless(self) -> None:
         """Take out what the build does itself."""
         self._drop(self._reason)
-        if not brings_sources(self._all_tasks()):
+        if not brings_sources(_tasks_of(self.files)):
             renewed = ("renewing apt's indexes", "the build brings them up to date")
             self._drop(lambda task: renewed if is_update(task) else None)
         if self.context.kind == "initrd":
-            unused = list(unused_looks(self._all_tasks()))
+            unused = list(unused_looks(_tasks_of(self.files)))
             known = ("asking for the build host's kernel", "`kernel_package` says which it is")
             self._drop(lambda task: known if task in unused else None)
 
     def drop_empty(self) -> None:
         """Take out imports of files that have no tasks any more, until none is left."""
         while True:
-            before = self._all_tasks()
+            before = _tasks_of(self.files)
             empty = {path for path, file in self.files.items() if not file.tasks}
             for path, file in list(self.files.items()):
                 kept = tuple((i, task) for i, task in file.tasks if _imported(path, task) not in empty)
                 self.files[path] = TaskFile(file.document, kept)
-            if self._all_tasks() == before:
+            if _tasks_of(self.files) == before:
                 return
 
     def pin_anew(self) -> None:
-        """Put other versions where the context has some."""
+        """Put the context's versions in the place of others."""
         for path, file in self.files.items():
             tasks = tuple((i, pinned(task, self._version)) for i, task in file.tasks)
             for (index, old), (_, new) in zip(file.tasks, tasks, strict=True):
@@ -151,9 +159,6 @@ class _Reader:
 
     def _version(self, package: str, version: str) -> str:
         return self.context.versions.get(package, version)
-
-    def _all_tasks(self) -> list[Task]:
-        return [task for file in self.files.values() for _, task in file.tasks]
 
     def _drop(self, reason: Callable[[Task], tuple[str, str] | None]) -> None:
         for path, file in self.files.items():
