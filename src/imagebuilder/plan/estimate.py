@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from imagebuilder.plan.model import PlannedStep
@@ -16,16 +17,26 @@ def makespan(
     `seconds` by step id is what each takes, for those in `running` what they
     still take; 0 where it is not known. What steps read besides is there.
     """
-    missing = {step.id for step in steps}
-    waiting = [step for step in steps if step.id not in running]
+    place = {step.id: number for number, step in enumerate(steps)}
+    blocked: dict[str, int] = {}
+    followers: defaultdict[str, list[str]] = defaultdict(list)
+    for step in steps:
+        needs = step.needs & place.keys()
+        blocked[step.id] = len(needs)
+        for need in needs:
+            followers[need].append(step.id)
     ends = [(seconds.get(step.id, 0.0), step.id) for step in steps if step.id in running]
     heapq.heapify(ends)
+    # By their places, of which a sorted list is a heap already.
+    ready = [place[step.id] for step in steps if not blocked[step.id] and step.id not in running]
     now = 0.0
-    while ends or waiting:
-        ready = [step for step in waiting if not step.needs & missing]
-        for step in ready[: max(0, jobs - len(ends))]:
-            waiting.remove(step)
-            heapq.heappush(ends, (now + seconds.get(step.id, 0.0), step.id))
+    while ends or ready:
+        while ready and len(ends) < jobs:
+            started = steps[heapq.heappop(ready)].id
+            heapq.heappush(ends, (now + seconds.get(started, 0.0), started))
         now, ended = heapq.heappop(ends)
-        missing.discard(ended)
+        for follower in followers[ended]:
+            blocked[follower] -= 1
+            if not blocked[follower]:
+                heapq.heappush(ready, place[follower])
     return now
