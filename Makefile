@@ -47,6 +47,7 @@ format: setup-test ## write the format that `make check` asks for
 
 .PHONY: bench
 bench: setup-test ## measure what benchmarks/ claims
+	$(VENV)/bin/python -m compileall -q src
 	for script in benchmarks/*.py; do $(VENV)/bin/python "$$script" || exit 1; done
 
 .PHONY: setup

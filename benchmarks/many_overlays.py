@@ -9,6 +9,7 @@ Steps run one after the other; downloads and the base do not count.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,7 @@ def _write_tree(tree: Path) -> None:
 
 def _stage(folder: Path, before: int, count: int) -> Stage:
     """Build the first `count` overlays, of which `before` are done already."""
+    os.sync()  # what the stage before left in memory is not written at the cost of this one
     disk, began = _disk(folder / "cache"), time.monotonic()
     arguments = ("build", f"upto-{count}.yml", "--cache", str(folder / "cache"), "--jobs", "1", "--json")
     done = subprocess.run((*IMAGEBUILDER, *arguments), cwd=folder / "tree", capture_output=True, text=True, check=False)
