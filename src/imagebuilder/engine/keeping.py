@@ -17,7 +17,7 @@ from imagebuilder.store.index import read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import Layer, Manifest
 from imagebuilder.store.record import Record
-from imagebuilder.store.referrers import all_referrers, attach
+from imagebuilder.store.referrers import Attachment, all_referrers, attach_all
 
 FOOTING = "application/vnd.on-imagebuilder.footing.v1+json"
 """The type of a document about a manifest: one file an overlay, by its title (`steps.footing`)."""
@@ -65,12 +65,16 @@ def report_kept(plan: Plan, cache: Cache, report: Report) -> None:
 
 def attach_footings(layout: Layout, manifests: Mapping[str, Blob], footings: Mapping[str, Blob]) -> None:
     """Attach to each manifest what its overlays stand on; `footings` is by the title of the layer."""
-    there = {(about, referrer.files) for about, referrer in all_referrers(layout, read_index(layout))}
-    for blob in dict.fromkeys(manifests.values()):
-        overlays = Manifest.from_bytes(layout.read(blob.sha256)).overlays
-        files = tuple(Layer(FOOTING, layer.title, footings[layer.title]) for layer in overlays)
-        if files and (blob, files) not in there:
-            attach(layout, blob, FOOTING, files)
+    overlays = {
+        blob: Manifest.from_bytes(layout.read(blob.sha256)).overlays for blob in dict.fromkeys(manifests.values())
+    }
+    made = [
+        Attachment(blob, FOOTING, [Layer(FOOTING, layer.title, footings[layer.title]) for layer in layers])
+        for blob, layers in overlays.items()
+        if layers
+    ]
+    index = read_index(layout)
+    attach_all(layout, [attachment for attachment in made if not attachment.is_in(index)])
 
 
 def footing_of(layout: Layout, sha256: str) -> Footing | None:

@@ -13,7 +13,7 @@ import difflib
 import importlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.store.index import full_name, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import BASE, INITRD, KERNEL, OVERLAYS, Layer, Manifest
-from imagebuilder.store.referrers import all_referrers, attach, referrers
+from imagebuilder.store.referrers import Attachment, attach_all, referrers
 
 if TYPE_CHECKING:
     from imagebuilder.sbom.bill import Artifact
@@ -53,33 +53,44 @@ FORMATS: Mapping[str, Format] = {
 
 
 def attach_sboms(layout: Layout, manifests: Iterable[Blob], lists: Mapping[str, Blob]) -> None:
-    """Attach lists and documents to manifests that have none yet; `lists` is by the title of the layer."""
-    there = {(about.sha256, found.artifact_type) for about, found in all_referrers(layout, read_index(layout))}
+    """Attach lists and documents to manifests that have none yet; `lists` is by the title of the layer.
+
+    All three kinds come at once, so one that has the lists has the documents.
+    """
+    index = read_index(layout)
     made: dict[tuple[str, str], Layer] = {}
+    new: list[Attachment] = []
     for blob in manifests:
-        kinds = (PACKAGES, *(form.media_type for form in FORMATS.values()))
-        if any((blob.sha256, kind) not in there for kind in kinds):
-            _attach(layout, blob, lists, made)
+        manifest = Manifest.from_bytes(layout.read(blob.sha256))
+        files = [Layer(PACKAGES, layer.title, lists[layer.title]) for layer in manifest.layers]
+        packages = Attachment(blob, PACKAGES, files)
+        if not packages.is_in(index):
+            new += [packages, *_documents(layout, blob, manifest, lists, made)]
+    attach_all(layout, new)
 
 
-def _attach(layout: Layout, blob: Blob, lists: Mapping[str, Blob], made: dict[tuple[str, str], Layer]) -> None:
+def _documents(
+    layout: Layout,
+    blob: Blob,
+    manifest: Manifest,
+    lists: Mapping[str, Blob],
+    made: dict[tuple[str, str], Layer],
+) -> Iterator[Attachment]:
+    """The documents about a manifest, by format; `made` are those about layers, which manifests share."""
     from imagebuilder.sbom.bill import Artifact, image
     from imagebuilder.sbom.packages import PackageList
 
-    manifest = Manifest.from_bytes(layout.read(blob.sha256))
-    titles = [layer.title for layer in manifest.layers]
-    attach(layout, blob, PACKAGES, [Layer(PACKAGES, title, lists[title]) for title in titles])
     parts = [
         Artifact(layer.title, layer.blob.sha256, PackageList.from_json(layout.read(lists[layer.title].sha256)))
         for layer in manifest.layers
     ]
-    whole = image(titles[-1], blob.sha256, parts)
+    whole = image(parts[-1].title, blob.sha256, parts)
     for form in FORMATS.values():
         for part in parts:
             if (form.suffix, part.title) not in made:
                 made[form.suffix, part.title] = _document(layout, form, part, manifest.created, part.title)
         first = _document(layout, form, whole, manifest.created, "manifest")
-        attach(layout, blob, form.media_type, [first, *(made[form.suffix, title] for title in titles)])
+        yield Attachment(blob, form.media_type, [first, *(made[form.suffix, part.title] for part in parts)])
 
 
 def _document(layout: Layout, form: Format, about: Artifact, created: str, title: str) -> Layer:

@@ -80,10 +80,11 @@ class Index:
                 kept.insert(0, former)
         return replace(self, past=tuple(kept))
 
-    def with_foreign(self, entry: dict[str, Any]) -> Index:
-        """The index with an entry that has no name of ours."""
-        known = any(old.get("digest") == entry["digest"] for old in self.foreign)
-        return self if known else replace(self, foreign=(*self.foreign, entry))
+    def with_foreign(self, *entries: dict[str, Any]) -> Index:
+        """The index with entries that have no name of ours; each is there once."""
+        known = {entry.get("digest") for entry in self.foreign}
+        new = {entry["digest"]: entry for entry in entries if entry["digest"] not in known}
+        return replace(self, foreign=(*self.foreign, *new.values())) if new else self
 
     def foreign_blobs(self) -> Iterator[tuple[dict[str, Any], Blob]]:
         """The entries of others, each with its content; not what is named by another digest than sha256."""

@@ -13,10 +13,11 @@ Source: github.com/opencontainers/image-spec, manifest.md (`subject`) and distri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imagebuilder import digest
 from imagebuilder.store.index import Index, change_index, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import EMPTY, MANIFEST_TYPE, Layer, blob_of, descriptor, layers_of, manifest_bytes
@@ -31,21 +32,48 @@ class Referrer:
     files: tuple[Layer, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What is said of the manifest `subject`: documents of one type, whose blobs are in the store."""
+
+    subject: Blob
+    artifact_type: str
+    files: Sequence[Layer]
+
+    def to_bytes(self) -> bytes:
+        """The manifest that says so."""
+        return manifest_bytes(self.artifact_type, self.files, subject=self.subject)
+
+    def is_in(self, index: Index) -> bool:
+        """Whether it has been attached; needs no look at what else has."""
+        own = f"sha256:{digest.of_bytes(self.to_bytes())}"
+        return any(entry.get("digest") == own for entry in index.foreign)
+
+
 def attach(layout: Layout, subject: Blob, artifact_type: str, files: Sequence[Layer]) -> Blob:
     """Say that `files`, whose blobs are in the store, are about the manifest `subject`; returns their manifest.
 
     To be called while the store is in use (`Layout.used`). The same files twice are there once.
     """
+    return attach_all(layout, [Attachment(subject, artifact_type, files)])[0]
+
+
+def attach_all(layout: Layout, attachments: Iterable[Attachment]) -> list[Blob]:
+    """`attach` for several at once, which others see all or none of; returns their manifests."""
     layout.put(EMPTY)
-    manifest = layout.put(manifest_bytes(artifact_type, files, subject=subject))
-    list_referrer(layout, manifest, artifact_type)
-    return manifest
+    made = [(layout.put(attachment.to_bytes()), attachment.artifact_type) for attachment in attachments]
+    _list(layout, made)
+    return [manifest for manifest, _ in made]
 
 
 def list_referrer(layout: Layout, manifest: Blob, artifact_type: str) -> None:
     """Have a manifest of the store, which is about another one, in the index; once."""
-    entry = {**descriptor(MANIFEST_TYPE, manifest), "artifactType": artifact_type}
-    change_index(layout, lambda index: index.with_foreign(entry))
+    _list(layout, [(manifest, artifact_type)])
+
+
+def _list(layout: Layout, made: Iterable[tuple[Blob, str]]) -> None:
+    entries = [{**descriptor(MANIFEST_TYPE, manifest), "artifactType": kind} for manifest, kind in made]
+    change_index(layout, lambda index: index.with_foreign(*entries))
 
 
 def referrers(layout: Layout, subject: Blob) -> tuple[Referrer, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.store.actions import Actions
 from imagebuilder.store.gc import Removal, find_unneeded, prune, remove
-from imagebuilder.store.index import Index, change_index, read_index
+from imagebuilder.store.index import change_index, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import MANIFEST_TYPE, Layer, descriptor
 from imagebuilder.store.referrers import attach, referrers
@@ -100,8 +99,7 @@ def test_images_of_other_programs_stay_with_all_their_parts(layout: Layout, tree
     entry = descriptor("application/vnd.oci.image.index.v1+json", index)
     text = descriptor("text/plain", layout.put(b"no JSON"))
     unknown = {**descriptor(MANIFEST_TYPE, Blob("", 1)), "digest": "sha512:" + "0" * 128}
-    for foreign in (entry, text, unknown):
-        change_index(layout, partial(Index.with_foreign, entry=foreign))
+    change_index(layout, lambda index: index.with_foreign(entry, text, unknown))
     assert _gc(layout, trees) == ()
     assert read_index(layout).foreign == (entry, text, unknown)
 
