@@ -96,7 +96,7 @@ def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the tree and its lock, then build it: in a private namespace, unless all is done already."""
-    from imagebuilder.engine.done import Options, build_what_is_done
+    from imagebuilder.engine.done import Options, build_what_is_done, locked_plan
     from imagebuilder.engine.sign import signer_of
 
     tree = tree_of(arguments)
@@ -116,9 +116,11 @@ def run(arguments: argparse.Namespace) -> int:
             "`--repin` takes other versions than imagebuilder.lock does",
             hint="`imagebuilder lock --upgrade` takes the newest",
         )
+    exact = None
     if lock and not arguments.lock:
+        exact = locked_plan(tree, lock, options)
         with profiling.recorded_progress(arguments, options.cache) as report:
-            if build_what_is_done(tree, lock, options, report):
+            if build_what_is_done(exact, tree, options, report):
                 return 0
     from imagebuilder.engine.build import build, refuse_foreign
     from imagebuilder.host import tools
@@ -127,11 +129,12 @@ def run(arguments: argparse.Namespace) -> int:
     become_root("build")
     tools.require(tools.needed_by("build"))
     refuse_foreign(tree)
-    lock = _renewed(tree, lock, arguments) if arguments.lock else lock
+    if arguments.lock:
+        exact = locked_plan(tree, _renewed(tree, lock, arguments), options)
 
     def work() -> int:
         with profiling.recorded_progress(arguments, options.cache) as report:
-            build(tree, lock, options, report)
+            build(tree, exact, options, report)
         return 0
 
     return run_private(lambda: rendered(work))

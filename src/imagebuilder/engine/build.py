@@ -23,10 +23,9 @@ from imagebuilder.host.kernel import is_root_of_the_machine
 from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Machine
 from imagebuilder.plan.compile import compile_plan
-from imagebuilder.plan.lock import resolution_of
 from imagebuilder.plan.model import Plan, PlannedStep
 from imagebuilder.resolve.apt import Apt
-from imagebuilder.resolve.lock import FILE, Lock
+from imagebuilder.resolve.lock import FILE
 from imagebuilder.resolve.resolution import Resolution
 from imagebuilder.spec.legacy.changes import summary
 from imagebuilder.spec.tree import TreeSpec
@@ -48,10 +47,10 @@ def refuse_foreign(tree: TreeSpec) -> None:
         )
 
 
-def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -> None:
+def build(tree: TreeSpec, exact: Plan | None, options: Options, report: Report) -> None:
     """Build every image of the tree and publish its artifacts; to be called in a private namespace.
 
-    `lock` answers for the tree (`plan.lock.refuse_stale`); without one, packages are resolved now.
+    `exact` is the plan of the tree's lock; without one, packages are resolved now.
     """
     for sentence in summary(tree.changes):
         report(Note("", sentence))
@@ -60,18 +59,16 @@ def build(tree: TreeSpec, lock: Lock | None, options: Options, report: Report) -
     with ExitStack() as stack:
         stack.enter_context(options.cache.used())
         packages = Packages(tree.settings, options.cache.folder, report, stack)
-        if lock:
-            resolution = resolution_of(lock, tree, options.epoch)
-        else:
+        if exact is None:
             tree, resolution = _resolved(tree, packages, options, report)
-        exact = compile_plan(tree, resolution)
+            exact = compile_plan(tree, resolution)
         plan = planned(exact, tree, options)
         check_clock(options.signer, plan)
         options.cache.layout.prepare()
-        job = _Job(tree, packages, _environment(resolution), options, report)
+        job = _Job(tree, packages, {"SOURCE_DATE_EPOCH": str(exact.epoch)}, options, report)
         job.carry_out(plan)
         # What was kept has been checked by now: what conflicts with its base is made again.
-        final = planned(exact, tree, options, report)
+        final = planned(exact, tree, options, report) if plan.checks else plan
         if final != plan:
             job.carry_out(final)
         publish(final, tree, options, report)
@@ -127,10 +124,6 @@ def _build_root(tree: TreeSpec) -> Path:
     """Where the build's tmpfs goes: the tree's first build root. It is seen by this build alone."""
     roots = [tree.build_roots[kind] for kind in ("overlay", "base", "initrd") if kind in tree.build_roots]
     return roots[0] if roots else _DEFAULT_BUILD_ROOT
-
-
-def _environment(resolution: Resolution) -> Mapping[str, str]:
-    return {"SOURCE_DATE_EPOCH": str(resolution.epoch)}
 
 
 def _apt_files(apt: Apt) -> AptFiles:

@@ -42,12 +42,17 @@ class Options:
     rebuild_overlays: bool = False
 
 
-def build_what_is_done(tree: TreeSpec, lock: Lock, options: Options, report: Report) -> bool:
-    """Publish the artifacts of a tree whose steps are all done; False, and nothing is changed, when one must run.
+def locked_plan(tree: TreeSpec, lock: Lock, options: Options) -> Plan:
+    """The exact plan of a tree; `lock` answers for it (`plan.lock.refuse_stale`)."""
+    return compile_plan(tree, resolution_of(lock, tree, options.epoch))
+
+
+def build_what_is_done(exact: Plan, tree: TreeSpec, options: Options, report: Report) -> bool:
+    """Publish the artifacts of a plan whose steps are all done; False, and nothing is changed, when one must run.
 
     Needs neither root nor a namespace.
     """
-    plan = planned(compile_plan(tree, resolution_of(lock, tree, options.epoch)), tree, options)
+    plan = planned(exact, tree, options)
     forecast = Forecast(plan, history_of(plan, tree.root, options.cache), options.jobs, report)
     if forecast.todo:
         return False

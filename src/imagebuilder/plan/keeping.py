@@ -63,7 +63,7 @@ def keep_overlays(plan: Plan, past: Past, without: Collection[str] = ()) -> Plan
 def _on(step: PlannedStep, moved: Mapping[str, str]) -> PlannedStep:
     """The step on what has taken the place of what it was planned on."""
     inputs = {role: tuple(moved.get(i, i) for i in ids) for role, ids in step.inputs.items()}
-    return replace(step, id=step_id(step.step, inputs), inputs=inputs)
+    return step if inputs == step.inputs else replace(step, id=step_id(step.step, inputs), inputs=inputs)
 
 
 def _found(

@@ -68,8 +68,8 @@ class PackageList:
 
     def purl(self, package: Package) -> str:
         """The package URL (github.com/package-url/purl-spec, type `deb`)."""
-        name, architecture, version = dataclasses.astuple(package.identity)
-        return self._purl(name, version, architecture)
+        identity = package.identity
+        return self._purl(identity.name, identity.version, identity.architecture)
 
     def source_purl(self, package: Package) -> str:
         """The package URL of the source that it was built from."""

@@ -76,16 +76,17 @@ def step_id(step: Step, inputs: Mapping[str, tuple[str, ...]]) -> str:
 def identity(value: Any) -> Any:
     """A step (or any value inside one) as JSON, without the fields that only say where a thing is."""
     match value:
+        # The commonest first: a plan has some ten thousand values.
+        case str() | int() | float() | bool() | None:
+            return value
+        case tuple() | list():
+            return [identity(v) for v in value]
         case Step() | Action():
             return {"kind": value.kind, "version": value.version, **_fields(value)}
         case _ if dataclasses.is_dataclass(value):
             return _fields(value)
         case Mapping():
             return {str(k): identity(v) for k, v in value.items()}
-        case tuple() | list():
-            return [identity(v) for v in value]
-        case str() | int() | float() | bool() | None:
-            return value
         case _:
             raise TypeError(f"a step cannot depend on {value!r}")
 

@@ -22,6 +22,7 @@ from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import ARTIFACT_TYPE, MANIFEST_TYPE, blob_of, descriptor
 
 LATEST = "latest"
+_TYPE = "application/vnd.oci.image.index.v1+json"
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[._+-][A-Za-z0-9]+)*")
 _REF = "org.opencontainers.image.ref.name"
 _FORMER = "vnd.on-imagebuilder.former-name"
@@ -93,15 +94,11 @@ class Index:
                 yield entry, blob_of(entry)
 
     def to_json(self) -> str:
-        """The OCI image index."""
+        """The OCI image index, an entry a line."""
         entries = [_entry(blob, {_REF: name}) for name, blob in sorted(self.names.items())]
         entries += [_entry(f.manifest, {_FORMER: f.name, _ORDER: str(f.order)}) for f in self.past]
-        value = {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": [*entries, *self.foreign],
-        }
-        return json.dumps(value, indent=2)
+        lines = ",\n".join(json.dumps(entry) for entry in (*entries, *self.foreign))
+        return f'{{"schemaVersion": 2, "mediaType": "{_TYPE}", "manifests": [\n{lines}\n]}}\n'
 
     @classmethod
     def from_json(cls, text: str) -> Index:
