@@ -128,8 +128,9 @@ class Cache:
 
     def note_latest(self, tree: Path, step: PlannedStep) -> None:
         """Remember the step as the last of its name in an image tree."""
-        if self.latest(tree, step.name) != step.id:
-            files.publish_text(step.id, self._latest(tree, step.name))
+        own = self._latest(tree, step.name)
+        if not own.exists() or own.read_text() != step.id:
+            files.publish_text(step.id, own)
 
     def latest(self, tree: Path, name: str) -> str | None:
         """The id of the last step of this name that was done for an image tree, or else for any other."""
