@@ -104,6 +104,8 @@ class _Resolver:
     kept: Kept
     bases: dict[str, Path] = field(default_factory=dict)
     done: dict[str, ImagePackages] = field(default_factory=dict)
+    statuses: dict[tuple[str, ...], Path] = field(default_factory=dict)
+    """By the images below, from the bottom to the top, dpkg's status; most overlays have the same below them."""
 
     def image(self, image: ImageSpec) -> ImagePackages:
         """What one image needs, found at first sight."""
@@ -193,14 +195,22 @@ class _Resolver:
 
     def _status_below(self, below: Sequence[str]) -> Path:
         """A dpkg status file as the layers below an overlay will have it."""
+        stack = tuple(dict.fromkeys(self._stack(below)))
+        if stack not in self.statuses:
+            self.statuses[stack] = self._status_of(stack)
+        return self.statuses[stack]
+
+    def _status_of(self, stack: Sequence[str]) -> Path:
         text = ""
-        for name in dict.fromkeys(self._stack(below)):
+        for name in stack:
             image = self._named(name)
             if image:
                 text += "".join(f"{stanza}\n\n" for stanza in self._installed(image))
             else:
                 text += run(Command(("unsquashfs", "-cat", str(self.bases[name]), "var/lib/dpkg/status"))).stdout
-        return self._status(text)
+        path = self.apt.folder / f"status-{digest.of_bytes(text.encode())[:16]}"
+        publish_text(text, path)
+        return path
 
     def _stack(self, below: Sequence[str]) -> Iterator[str]:
         """The names of all images below an overlay, each after those that it is made on."""
@@ -217,11 +227,6 @@ class _Resolver:
 
     def _named(self, name: str) -> ImageSpec | None:
         return next((image for image in self.tree.images if image.name == name), None)
-
-    def _status(self, text: str) -> Path:
-        path = self.apt.folder / f"status-{digest.of_bytes(text.encode())[:16]}"
-        publish_text(text, path)
-        return path
 
 
 def _merged(*parts: Mapping[str, str]) -> dict[str, str]:
