@@ -17,13 +17,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import IMAGEBUILDER, Row, report
+from measure import IMAGEBUILDER, Row, fresh_cache, report
 
 _OVERLAYS = 50
 _HANDS = 6
 _COMPARED = 24
 _PACKAGES = Path(__file__).with_name("packages-60.txt").read_text().split()
-_PACKAGE_CACHE = Path("/var/cache/on-imagebuilder")
 _SLOWDOWN = 1.1
 
 
@@ -38,13 +37,8 @@ class Stage:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name, fresh_cache(folder := Path(name)):
         _write_tree(folder / "tree")
-        (folder / "cache").mkdir()
-        for part in ("apt", "archives"):
-            (_PACKAGE_CACHE / part).mkdir(parents=True, exist_ok=True)
-            (folder / "cache" / part).symlink_to(_PACKAGE_CACHE / part)
         _stage(folder, 0, 0)
         first = _stage(folder, 0, _COMPARED)
         middle = _stage(folder, _COMPARED, _OVERLAYS - _COMPARED)

@@ -62,6 +62,7 @@ def fresh_cache(folder: Path, packages: Path = CACHE) -> Iterator[Path]:
     cache = folder / "cache"
     cache.mkdir()
     for shared in ("apt", "archives"):
+        (packages / shared).mkdir(parents=True, exist_ok=True)
         (cache / shared).symlink_to(packages / shared)
     yield cache
     shutil.rmtree(cache)
