@@ -9,7 +9,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.places import add_place_arguments, add_state_argument, cache_at, cache_folder, state_of
+from imagebuilder.cli.places import (
+    add_place_arguments,
+    add_state_argument,
+    cache_at,
+    cache_folder,
+    state_of,
+    token_file,
+)
 
 if TYPE_CHECKING:
     from imagebuilder.serve.app import Settings
@@ -75,6 +82,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="N",
         help="print what has an nginx on port N send the blobs, and do nothing",
     )
+    parser.add_argument(
+        "--operator-token-file",
+        type=Path,
+        metavar="FILE",
+        help="who shows this token is the operator; made if missing (default: operator-token beside the state)",
+    )
     add_state_argument(parser)
     add_place_arguments(parser)
     parser.set_defaults(run=run)
@@ -136,6 +149,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     from imagebuilder.serve.app import Settings
     from imagebuilder.serve.identity import normal_server
     from imagebuilder.serve.nodes import for_all
+    from imagebuilder.serve.operator import Operator
     from imagebuilder.serve.scripts import checked_arguments, checked_image
 
     if arguments.builds and not arguments.builds.is_dir():
@@ -154,7 +168,18 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         builds=arguments.builds and arguments.builds.resolve(),
         ipxe=arguments.ipxe,
         address=address,
+        operator=Operator(_token(arguments)),
     )
+
+
+def _token(arguments: argparse.Namespace) -> str:
+    """The operator's token; said once, when it is made."""
+    from imagebuilder.serve.operator import token_in
+
+    path = arguments.operator_token_file or token_file(arguments)
+    token, is_new = token_in(path)
+    _say(f"the operator's token is {token} (kept in {path})" if is_new else f"the operator's token is in {path}")
+    return token
 
 
 def _port(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from imagebuilder.serve.catalog import Shelf
 from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.nodes import Nodes, start_for
+from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
 from imagebuilder.serve.reports import Reports
 from imagebuilder.serve.roster import Roster
@@ -34,7 +35,8 @@ class Settings:
     """What is served: the store, and what nodes get of it: a nodes.yml, or what it would say.
 
     `state` is a file or a postgresql:// URL, `builds` an artifact folder to take the names of 2015 from, `ipxe` the
-    folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked).
+    folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked),
+    `operator` who may see and change it.
     """
 
     layout: Layout
@@ -43,6 +45,7 @@ class Settings:
     builds: Path | None = None
     ipxe: Path = Path("/usr/lib/ipxe")
     address: str = ""
+    operator: Operator = field(default_factory=Operator)
 
 
 def application(settings: Settings, tell: Tell) -> web.Application:
@@ -63,6 +66,7 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
     app.add_routes(Reports(database, tell).routes())
     app.add_routes(Tasks(database, tell).routes())
+    app.add_routes(settings.operator.routes())
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

@@ -137,7 +137,7 @@ def test_node_that_hangs_up_is_no_news(layout: Layout) -> None:
         assert server.get("/v2/").status == 200
         server.stop()
         server.line("stopped")
-        assert len(server.said) == 2, server.said
+        assert [line.split()[0] for line in server.said] == ["the", "serving", "stopped"], server.said
 
 
 def test_port_that_is_taken_is_said(server: BootServer, layout: Layout) -> None:
