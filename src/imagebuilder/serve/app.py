@@ -14,6 +14,7 @@ from imagebuilder.serve.bootscripts import BootScripts
 from imagebuilder.serve.catalog import Shelf
 from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.live import Live, Sources
 from imagebuilder.serve.nodes import Nodes, start_for
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
@@ -22,6 +23,7 @@ from imagebuilder.serve.roster import Roster
 from imagebuilder.serve.scripts import Start
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.tasks import Tasks
+from imagebuilder.serve.transfers import TRANSFERS, Transfers
 from imagebuilder.store.layout import Layout
 
 BODY_BYTES = 10_000_000
@@ -62,11 +64,22 @@ def application(settings: Settings, tell: Tell) -> web.Application:
         database.close()
 
     app = web.Application(middlewares=[_errors(tell)], client_max_size=BODY_BYTES)
+    transfers = app[TRANSFERS] = Transfers()
+    sources = Sources(database, shelf, roster, transfers)
+    live = Live(sources, tell)
+
+    def seen(node_id: str, address: str) -> None:
+        transfers.forget(address)
+        live.touch(node_id)
+
+    app.cleanup_ctx.append(live.background)
+    app.on_shutdown.append(live.stop)
     app.on_cleanup.append(close)
-    app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
-    app.add_routes(Reports(database, tell).routes())
-    app.add_routes(Tasks(database, tell).routes())
+    app.add_routes(BootScripts(choose, settings.address, database, tell, seen).routes())
+    app.add_routes(Reports(database, tell, live.touch).routes())
+    app.add_routes(Tasks(database, tell, live.touch).routes())
     app.add_routes(settings.operator.routes())
+    app.add_routes(settings.operator.guarded(live.routes()))
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

@@ -31,12 +31,16 @@ _UNCACHED = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True, slots=True)
 class BootScripts:
-    """`choose` says what a node starts; `address` is how nodes reach us (HOST:PORT), "" for what they asked for."""
+    """`choose` says what a node starts; `address` is how nodes reach us (HOST:PORT), "" for what they asked for.
+
+    `seen` gets the id and the address of each node that has asked.
+    """
 
     choose: Callable[[Identity], Start]
     address: str
     database: Database
     tell: Callable[[str], None]
+    seen: Callable[[str, str], None]
 
     def routes(self) -> list[web.RouteDef]:
         """What is answered here."""
@@ -86,18 +90,21 @@ class BootScripts:
             return ""
         now = clock.now()
 
-        def remember(connection: Connection) -> str:
+        def remember(connection: Connection) -> tuple[str, str]:
             node = nodes.see(connection, identity, request.remote or "", now)
             if start is None:
-                return ""
-            return boots.begin(connection, node.id, Choice(start.profile, start.name, start.manifest.digest), now)
+                return node.id, ""
+            choice = Choice(start.profile, start.name, start.manifest.digest)
+            return node.id, boots.begin(connection, node.id, choice, now)
 
         try:
-            return await self.database.run(remember)
+            node_id, token = await self.database.run(remember)
         except ImagebuilderError as error:
             # Nodes boot all the same; they only do not report.
             self.tell(error.message)
             return ""
+        self.seen(node_id, request.remote or "")
+        return token
 
     def _server(self, request: web.Request) -> str:
         try:

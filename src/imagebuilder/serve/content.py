@@ -15,6 +15,7 @@ from typing import IO
 from aiohttp import hdrs, web
 
 from imagebuilder.serve.ranges import Unsatisfiable, byte_range
+from imagebuilder.serve.transfers import TRANSFERS
 from imagebuilder.store.layout import Blob, Layout
 
 BYTES = "application/octet-stream"
@@ -80,7 +81,8 @@ async def _send(request: web.Request, content: Content, file: IO[bytes]) -> web.
     await response.prepare(request)
     if request.method != "HEAD" and last >= first:
         try:
-            await _transfer(request, file, first, last - first + 1)
+            with request.app[TRANSFERS].running(request, content.sha256, first, last - first + 1):
+                await _transfer(request, file, first, last - first + 1)
         except (ConnectionError, TimeoutError):
             response.force_close()  # the node hung up, or takes nothing any more: it will be back
     return response

@@ -34,10 +34,11 @@ _LARGEST = (1 << 53) - 1
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """The route of reports; `tell` hears of nodes that cannot boot."""
+    """The route of reports; `tell` hears of nodes that cannot boot, `touch` of each node that reports."""
 
     database: Database
     tell: Callable[[str], None]
+    touch: Callable[[str], None]
 
     def routes(self) -> list[web.RouteDef]:
         """What is answered here."""
@@ -71,6 +72,7 @@ class Reports:
         taken = await self.database.run(take)
         if taken:
             node, new = taken
+            self.touch(node.id)
             for event in events[len(events) - new :]:
                 if event.code:
                     self.tell(f"{node.identity}: {event.code}: {event.detail}")

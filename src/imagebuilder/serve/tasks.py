@@ -42,10 +42,11 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """The routes below /api/V/tasks/."""
+    """The routes below /api/V/tasks/; `touch` hears of each node that is ready for tasks."""
 
     database: Database
     tell: Callable[[str], None]
+    touch: Callable[[str], None]
 
     def routes(self) -> list[web.RouteDef]:
         """What is answered here."""
@@ -77,6 +78,7 @@ class Tasks:
         if admitted is None:
             raise web.HTTPForbidden(text="no boot script with this token was given to this address\n")
         node, agent = admitted
+        self.touch(node.id)
         self.tell(f"{node.identity} ({request.remote}): ready for tasks")
         path = f"/api/{request.match_info['version']}/tasks/{agent}"
         return web.json_response({"tasksPath": path}, headers=_NO_STORE)

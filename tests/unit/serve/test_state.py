@@ -19,6 +19,7 @@ from imagebuilder.serve.nodes import parse_nodes
 from imagebuilder.serve.state import boots, nodes, tasks
 from imagebuilder.serve.state.boots import KEEP, Choice, Event
 from imagebuilder.serve.state.database import Database, migrations
+from imagebuilder.serve.state.overview import boots_since, glances, open_tasks, recent_tasks
 from imagebuilder.serve.state.tables import METADATA
 from imagebuilder.serve.state.tasks import Order, Result
 
@@ -230,3 +231,35 @@ def test_old_tasks_are_forgotten_and_new_ones_are_not(database: Database, monkey
             database.do(partial(tasks.withdraw, task_ids=[task_id], now=1))
     kept = database.do(lambda connection: tasks.of_node(connection, node.id))
     assert [task.order.command for task in kept] == ["4", "3", "2"]
+
+
+def test_nodes_at_a_glance_are_each_with_its_last_boot(database: Database) -> None:
+    begin(database, 1000)
+    report(database, begin(database, 2000), RECORD, 2005)
+    database.do(lambda connection: nodes.see(connection, Identity(serial="7"), "10.0.0.8", 3000))
+    lonely, node = database.do(glances)
+    assert (lonely.identity.serial, lonely.boot) == ("7", None)
+    boot = node.boot
+    assert boot
+    assert (boot.number, boot.started, boot.changed, boot.phase) == (2, 2000, 2005, "fetch")
+    assert (boot.ms, boot.bytes) == (4000, 38_000_000)
+    assert database.do(lambda connection: glances(connection, {node.id, "none"})) == [node]
+
+
+def test_boots_over_time_are_counted_by_outcome(database: Database) -> None:
+    failed = [Event("error", 1, code="NB-DHCP")]
+    for now, events in ((100, []), (1000, failed), (1010, failed), (1950, RECORD)):
+        report(database, begin(database, now), events, now)
+    told = database.do(lambda connection: boots_since(connection, 900, 900))
+    assert told == [(900, "failed", 2), (1800, "other", 1)]
+
+
+def test_tasks_at_a_glance_have_no_output_and_are_counted(database: Database) -> None:
+    begin(database, 1)
+    (node,) = database.do(nodes.all_nodes)
+    ids = [database.do(partial(tasks.queue, node_id=node.id, order=Order("x" * n), now=n)) for n in (1, 300)]
+    database.do(partial(tasks.next_for, node_id=node.id, now=400))
+    new, old = database.do(lambda connection: recent_tasks(connection, 10))
+    assert ([new.id, old.id], len(new.command), old.state) == (ids[::-1], 200, "given")
+    assert database.do(open_tasks) == {"queued": 1, "given": 1}
+    assert database.do(lambda connection: recent_tasks(connection, 1, node.id)) == [new]

@@ -6,4 +6,5 @@ tables.py     the schema as it is now, for queries
 nodes.py      nodes as they are seen
 boots.py      their boots, and what they report of them
 tasks.py      commands for them; wait.py waits for their end
+overview.py   all of it at a glance
 """
