@@ -14,6 +14,7 @@ tasks.py      RackHD's task protocol; inventory.sh is a task of ours, hardware.p
 operator.py   who may see and change it: a token, a cookie; guards routes
 state/        what is remembered of nodes; listing.py shows it
 dnsmasq.py    addresses and boot programs, by dnsmasq
+site.py       the page, whose files are in page/; details.py, images.py, inventories.py are what it asks for
 live.py       what nodes do, now and as it changes: overview.py a node in a line, feed.py events, transfers.py bytes
 nginx.py      nginx in front of it
 app.py        all routes, and what becomes of errors

@@ -12,8 +12,11 @@ from aiohttp.typedefs import Handler, Middleware
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.serve.bootscripts import BootScripts
 from imagebuilder.serve.catalog import Shelf
+from imagebuilder.serve.details import Details
 from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.images import Images
+from imagebuilder.serve.inventories import Inventories
 from imagebuilder.serve.live import Live, Sources
 from imagebuilder.serve.nodes import Nodes, start_for
 from imagebuilder.serve.operator import Operator
@@ -21,6 +24,7 @@ from imagebuilder.serve.registry import Registry
 from imagebuilder.serve.reports import Reports
 from imagebuilder.serve.roster import Roster
 from imagebuilder.serve.scripts import Start
+from imagebuilder.serve.site import page_routes
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.tasks import Tasks
 from imagebuilder.serve.transfers import TRANSFERS, Transfers
@@ -79,7 +83,9 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app.add_routes(Reports(database, tell, live.touch).routes())
     app.add_routes(Tasks(database, tell, live.touch).routes())
     app.add_routes(settings.operator.routes())
-    app.add_routes(settings.operator.guarded(live.routes()))
+    for routes in (live.routes(), Details(database, Inventories(database)).routes(), Images(shelf).routes()):
+        app.add_routes(settings.operator.guarded(routes))
+    app.add_routes(page_routes())
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

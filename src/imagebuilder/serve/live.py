@@ -34,6 +34,7 @@ from imagebuilder.serve.overview import UNDER_WAY, Entries, Progress, node_row, 
 from imagebuilder.serve.roster import Roster
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.overview import Glance, TaskGlance, glances, open_tasks, recent_tasks
+from imagebuilder.serve.state.tasks import COMMAND, INVENTORY
 from imagebuilder.serve.transfers import Transfers
 
 TICK = 0.25
@@ -43,7 +44,8 @@ _WARM = 30
 """Seconds for which things are told on after somebody has looked."""
 _KEEP_ALIVE = 15
 _MOST_WATCHERS = 200
-_TASKS = 200
+_TASKS = {COMMAND: 200, INVENTORY: 100}
+"""So many of each kind are told."""
 _STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -250,4 +252,5 @@ def _read(connection: Connection, node_ids: set[str] | None, with_tasks: bool) -
     nodes = [] if node_ids is not None and not node_ids else glances(connection, node_ids)
     if not with_tasks:
         return _Moment(nodes)
-    return _Moment(nodes, recent_tasks(connection, _TASKS), open_tasks(connection))
+    tasks = [task for kind, count in _TASKS.items() for task in recent_tasks(connection, count, kind=kind)]
+    return _Moment(nodes, tasks, open_tasks(connection))

@@ -262,4 +262,4 @@ def test_tasks_at_a_glance_have_no_output_and_are_counted(database: Database) ->
     new, old = database.do(lambda connection: recent_tasks(connection, 10))
     assert ([new.id, old.id], len(new.command), old.state) == (ids[::-1], 200, "given")
     assert database.do(open_tasks) == {"queued": 1, "given": 1}
-    assert database.do(lambda connection: recent_tasks(connection, 1, node.id)) == [new]
+    assert database.do(lambda connection: recent_tasks(connection, 1, kind="command", node_id=node.id)) == [new]

@@ -129,6 +129,12 @@ def keep_log(connection: Connection, boot: Boot, log: str) -> None:
     connection.execute(update(BOOTS).where(BOOTS.c.id == boot.id).values(log=log))
 
 
+def of_id(connection: Connection, boot_id: str) -> Boot | None:
+    """The boot that has an id."""
+    row = connection.execute(select(BOOTS).where(BOOTS.c.id == boot_id)).one_or_none()
+    return _boot(row._mapping) if row else None
+
+
 def boots_of(connection: Connection, node_id: str) -> list[Boot]:
     """The boots of a node, the last first."""
     rows = connection.execute(select(BOOTS).where(BOOTS.c.node_id == node_id).order_by(BOOTS.c.number.desc()))

@@ -74,11 +74,13 @@ def glances(connection: Connection, node_ids: Collection[str] | None = None) -> 
     return found
 
 
-def recent_tasks(connection: Connection, count: int, node_id: str = "") -> list[TaskGlance]:
-    """The last tasks that were asked for, of all nodes or of one, the newest first."""
+def recent_tasks(connection: Connection, count: int, *, kind: str = "", node_id: str = "") -> list[TaskGlance]:
+    """The last tasks that were asked for, of all nodes or of one, of all kinds or of one, the newest first."""
     names = ("id", "kind", "state", "created", "given", "finished", "status")
     columns = [*(TASKS.c[name] for name in names), TASKS.c.node_id.label("node")]
     query = select(*columns, func.substr(TASKS.c.command, 1, _COMMAND).label("command"))
+    if kind:
+        query = query.where(TASKS.c.kind == kind)
     if node_id:
         query = query.where(TASKS.c.node_id == node_id)
     rows = connection.execute(query.order_by(TASKS.c.number.desc()).limit(count))

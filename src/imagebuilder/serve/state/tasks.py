@@ -145,6 +145,26 @@ def of_node(connection: Connection, node_id: str) -> list[Task]:
     return [_task(row._mapping) for row in rows]
 
 
+def of_id(connection: Connection, task_id: str) -> Task | None:
+    """The task that has an id."""
+    row = connection.execute(select(TASKS).where(TASKS.c.id == task_id)).one_or_none()
+    return _task(row._mapping) if row else None
+
+
+def latest_inventories(connection: Connection, node_id: str = "") -> dict[str, str]:
+    """By node, of all or of one, the last inventory that went well: the task's id."""
+    query = select(TASKS.c.node_id, TASKS.c.id).where(TASKS.c.kind == INVENTORY, TASKS.c.state == DONE)
+    if node_id:
+        query = query.where(TASKS.c.node_id == node_id)
+    return dict(connection.execute(query.order_by(TASKS.c.number)).tuples().all())
+
+
+def outputs_of(connection: Connection, task_ids: Sequence[str]) -> dict[str, str]:
+    """By id what some tasks wrote to standard output."""
+    query = select(TASKS.c.id, TASKS.c.stdout).where(TASKS.c.id.in_(task_ids))
+    return dict(connection.execute(query).tuples().all())
+
+
 def _lose(connection: Connection, which: ColumnElement[bool], now: int) -> None:
     """Given tasks of which no result came are begun again, or lost."""
     given = update(TASKS).where(which, TASKS.c.state == GIVEN)
