@@ -3,6 +3,7 @@
     ImagebuilderError            exit 1   something failed
     |-- UserError                exit 2   the input is wrong; nothing was built
     |   |-- SpecError                     ... at a file and line of the image tree
+    |   |-- UnknownError                  ... a node, a task, an image that is not there
     |   |-- PackageError                  ... a package, a version or a mirror that cannot be had
     |   `-- NotPermittedError             ... root is needed
     |-- MissingToolError         exit 1   a program that the host lacks
@@ -64,6 +65,10 @@ class SpecError(UserError):
     def __init__(self, message: str, *, location: Location, hint: str | None = None) -> None:
         super().__init__(f"{location}: {message}", hint=hint)
         self.location = location
+
+
+class UnknownError(UserError):
+    """What the user names is not there."""
 
 
 class PackageError(UserError):

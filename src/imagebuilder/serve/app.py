@@ -10,10 +10,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from imagebuilder.errors import ImagebuilderError
+from imagebuilder.serve.api.operation import Office
+from imagebuilder.serve.api.routes import Api, problems
 from imagebuilder.serve.bootscripts import BootScripts
 from imagebuilder.serve.catalog import Shelf
 from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.local import LocalDesk
 from imagebuilder.serve.nodes import Nodes, start_for
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
@@ -57,16 +60,20 @@ def application(settings: Settings, tell: Tell) -> web.Application:
         return start_for(shelf.catalog, roster.nodes, identity)
 
     database = Database(settings.state)
+    desk = LocalDesk(database, lambda: roster.nodes, lambda: shelf.catalog, roster.path)
+    api = Api(Office(desk, settings.layout))
 
     async def close(_: web.Application) -> None:
+        api.close()
         database.close()
 
-    app = web.Application(middlewares=[_errors(tell)], client_max_size=BODY_BYTES)
+    app = web.Application(middlewares=[problems, _errors(tell)], client_max_size=BODY_BYTES)
     app.on_cleanup.append(close)
     app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
     app.add_routes(Reports(database, tell).routes())
     app.add_routes(Tasks(database, tell).routes())
     app.add_routes(settings.operator.routes())
+    app.add_routes(settings.operator.guarded(api.routes()))
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

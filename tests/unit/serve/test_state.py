@@ -228,5 +228,5 @@ def test_old_tasks_are_forgotten_and_new_ones_are_not(database: Database, monkey
         task_id = database.do(partial(tasks.queue, node_id=node.id, order=Order(str(number)), now=number))
         if number < 4:
             database.do(partial(tasks.withdraw, task_ids=[task_id], now=1))
-    kept = database.do(lambda connection: tasks.of_node(connection, node.id))
+    kept = database.do(lambda connection: tasks.listed(connection, 1, node.id))
     assert [task.order.command for task in kept] == ["4", "3", "2"]

@@ -236,7 +236,7 @@ def test_interrupted_command_is_not_begun_later(layout: Layout, server: BootServ
         database = Database(str(layout.root.parent / "cache/serve/state.sqlite"))
         node = database.do(lambda connection: nodes.find(connection, Identity(mac=MAC)))
         assert node
-        while not any(it.order.command == "true" for it in database.do(partial(tasks.of_node, node_id=node.id))):
+        while not any(it.order.command == "true" for it in database.do(partial(tasks.listed, now=1, node_id=node.id))):
             assert command.poll() is None
             time.sleep(0.05)
         database.close()
