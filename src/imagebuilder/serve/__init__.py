@@ -16,5 +16,6 @@ state/        what is remembered of nodes; listing.py shows it
 dnsmasq.py    addresses and boot programs, by dnsmasq
 nginx.py      nginx in front of it
 app.py        all routes, and what becomes of errors
+tls.py        the certificate
 server.py     sockets, limits, a graceful stop
 """
