@@ -9,6 +9,7 @@
     |-- MissingToolError         exit 1   a program that the host lacks
     |-- CommandError             exit 1   a program that ran and failed
     |-- StepError                as cause a build step that failed (wraps the cause)
+    |-- UnreachableError         exit 1   a server that does not answer (now)
     |-- RegistryError            exit 1   a registry that is not there, refuses, or serves wrong bytes
     |-- BootError                exit 1   a node that did not come up
     `-- Interrupted              exit 130 the user said stop
@@ -101,6 +102,10 @@ class StepError(ImagebuilderError):
         self.step = step
         self.cause = cause
         self.exit_code = cause.exit_code
+
+
+class UnreachableError(ImagebuilderError):
+    """A server that does not answer; it may do so later."""
 
 
 class RegistryError(ImagebuilderError):

@@ -11,6 +11,8 @@ scripts.py    what a boot loader is told: iPXE, GRUB
 bootscripts.py    where it asks
 reports.py    what nodes report of their boots; body.py has the bodies of requests
 tasks.py      RackHD's task protocol; inventory.sh is a task of ours, hardware.py what its result says
+desk.py       what an operator can ask for: local.py does it, remote.py asks a server; follow.py waits for tasks
+api/          the same over HTTP
 operator.py   who may see and change it: a token, a cookie; guards routes
 state/        what is remembered of nodes; listing.py shows it
 dnsmasq.py    addresses and boot programs, by dnsmasq

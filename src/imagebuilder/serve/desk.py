@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from imagebuilder.serve.listing import Machine
 from imagebuilder.serve.state.boots import Boot, Event
-from imagebuilder.serve.state.tasks import Order, Task
+from imagebuilder.serve.state.output import News, Position
+from imagebuilder.serve.state.tasks import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class Desk(Protocol):
         """Ask for a command on all nodes that have asked and have a profile now."""
         ...
 
-    def ended(self, task_ids: Sequence[str]) -> list[Task]:
-        """Those of some tasks that are over."""
+    def news(self, positions: Sequence[Position]) -> list[News]:
+        """What there is to tell of tasks of which so much is known; nothing of those that have not changed."""
         ...
 
     def withdraw(self, task_ids: Sequence[str]) -> None:

@@ -16,9 +16,10 @@ from imagebuilder.serve.catalog import Catalog
 from imagebuilder.serve.desk import Assigned, Inventory, MachineDetails, Ordered
 from imagebuilder.serve.listing import Machine, history_of, list_machines
 from imagebuilder.serve.nodes import Nodes, parse_nodes, text_of
-from imagebuilder.serve.state import nodes, tasks
+from imagebuilder.serve.state import nodes, output, tasks
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.nodes import Node
+from imagebuilder.serve.state.output import News, Position
 from imagebuilder.serve.state.tasks import Order, Task
 
 _LISTED = "`imagebuilder node ls` lists the nodes that have asked"
@@ -26,9 +27,9 @@ _LISTED = "`imagebuilder node ls` lists the nodes that have asked"
 
 @dataclass(frozen=True, slots=True)
 class LocalDesk:
-    """`nodes_file` is None where no file says who gets what."""
+    """`database` is None where nothing is remembered yet, `nodes_file` where no file says who gets what."""
 
-    database: Database
+    database: Database | None
     roster: Callable[[], Nodes]
     catalog: Callable[[], Catalog]
     nodes_file: Path | None = None
@@ -68,7 +69,7 @@ class LocalDesk:
 
     def inventory(self, node: str) -> Inventory:
         known = self._known(node)
-        task = self.database.do(lambda connection: tasks.inventory_of(connection, known.id))
+        task = self._state.do(lambda connection: tasks.inventory_of(connection, known.id))
         if task is None:
             return Inventory(str(known.identity))
         if task.state != tasks.DONE:
@@ -92,7 +93,7 @@ class LocalDesk:
         roster = self.roster()
         found = [
             node
-            for node in self.database.do(nodes.all_nodes)
+            for node in self._state.do(nodes.all_nodes)
             if (assignment := roster.assignment(node.identity)) and assignment.profile.name == profile
         ]
         if not found:
@@ -102,11 +103,11 @@ class LocalDesk:
     def tasks(self, node: str = "", state: str = "") -> list[Task]:
         """The last tasks, the last first, without what their commands said; of one node, in one state."""
         node_id = self._known(node).id if node else ""
-        return self.database.do(lambda connection: tasks.listed(connection, clock.now(), node_id, state))
+        return self._state.do(lambda connection: tasks.listed(connection, clock.now(), node_id, state))
 
     def task(self, task_id: str) -> Task:
         """One task, with all that its command said."""
-        task = self.database.do(lambda connection: tasks.of_id(connection, task_id, clock.now()))
+        task = self._state.do(lambda connection: tasks.of_id(connection, task_id, clock.now()))
         if task is None:
             raise UnknownError(f"there is no task `{task_id}`")
         return task
@@ -114,22 +115,31 @@ class LocalDesk:
     def cancel(self, task_id: str) -> Task:
         """Do not begin a task. Raises UserError when it has begun."""
         self.task(task_id)
-        if not self.database.do(lambda connection: tasks.withdraw(connection, [task_id], clock.now())):
+        if not self._state.do(lambda connection: tasks.withdraw(connection, [task_id], clock.now())):
             raise UserError(f"the task `{task_id}` is {self.task(task_id).state}: only what waits can be withdrawn")
         return self.task(task_id)
 
-    def ended(self, task_ids: Sequence[str]) -> list[Task]:
-        return self.database.do(lambda connection: tasks.ended(connection, task_ids, clock.now()))
+    def news(self, positions: Sequence[Position]) -> list[News]:
+        return self._state.do(lambda connection: output.news_of(connection, positions, clock.now()))
 
     def withdraw(self, task_ids: Sequence[str]) -> None:
-        self.database.do(lambda connection: tasks.withdraw(connection, task_ids, clock.now()))
+        self._state.do(lambda connection: tasks.withdraw(connection, task_ids, clock.now()))
 
     def close(self) -> None:
-        self.database.close()
+        if self.database:
+            self.database.close()
+
+    @property
+    def _state(self) -> Database:
+        if self.database is None:
+            raise UnknownError(
+                "no server has remembered anything here", hint="`--state` says where, `--server` who knows"
+            )
+        return self.database
 
     def _known(self, given: str) -> Node:
         identity = self.roster().identity(given)
-        node = self.database.do(lambda connection: nodes.find(connection, identity))
+        node = self._state.do(lambda connection: nodes.find(connection, identity))
         if node is None:
             raise UnknownError(f"`{given}` has never asked for a boot script", hint=_LISTED)
         return node
@@ -140,4 +150,4 @@ class LocalDesk:
         def work(connection: Connection) -> list[Ordered]:
             return [Ordered(tasks.queue(connection, node.id, order, now), str(node.identity)) for node in whom]
 
-        return self.database.do(work)
+        return self._state.do(work)

@@ -86,11 +86,11 @@ def test_command_is_asked_for_done_and_shown(server: BootServer) -> None:
     assert ordered["node"] == MAC
     (waiting,) = ask(server, "GET", "/tasks?state=queued&node=r1n7")["tasks"]
     assert (waiting["id"], waiting["order"]["command"]) == (ordered["task"], "lsblk")
-    assert ask(server, "POST", "/tasks/ended", {"tasks": [ordered["task"]]})["tasks"] == []
+    assert ask(server, "POST", "/tasks/news", {"tasks": [{"task": ordered["task"]}]})["news"] == []
     assert work(server, path, "sda\n").endswith("lsblk")
-    (over,) = ask(server, "POST", "/tasks/ended", {"tasks": [ordered["task"]]})["tasks"]
+    (news,) = ask(server, "POST", "/tasks/news", {"tasks": [{"task": ordered["task"]}]})["news"]
     shown = ask(server, "GET", f"/tasks/{ordered['task']}")
-    assert over == shown
+    assert news == {"task": ordered["task"], "given": shown["given"], "stdout": "", "stderr": "", "ended": shown}
     assert shown["result"] == {"status": 0, "stdout": "sda\n", "stderr": ""}
     assert ask(server, "GET", "/tasks")["tasks"][0]["result"]["stdout"] == ""
     assert "only what waits" in ask(server, "DELETE", f"/tasks/{ordered['task']}", status=409)["error"]
@@ -169,7 +169,7 @@ def test_channel_moves_and_goes_back(server: BootServer, layout: Layout) -> None
         ("POST", "/nodes/r1n7/tasks", {"command": "x", "retries": -1}, 400),
         ("POST", "/nodes/r1n7/tasks", [], 400),
         ("POST", "/nodes/r1n7/tasks", {"command": "x" * 1_100_000}, 413),
-        ("POST", "/tasks/ended", {"tasks": ["x"]}, 400),
+        ("POST", "/tasks/news", {"tasks": ["x"]}, 400),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -192,7 +192,7 @@ def all_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BootServer
 
 
 def test_body_that_is_no_json_is_refused(all_servers: BootServer) -> None:
-    path, operator = "/api/1/tasks/ended", all_servers.operator
+    path, operator = "/api/1/tasks/news", all_servers.operator
     assert all_servers.ask("POST", path, b"{", Content_Type="application/json", **operator).status == 400
     assert all_servers.ask("POST", path, b"[" * 100_000, Content_Type="application/json", **operator).status == 400
     assert all_servers.ask("POST", path, b"{}", Content_Type="text/plain", **operator).status == 415

@@ -37,7 +37,7 @@ class Api:
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "operator"))
 
     def routes(self) -> list[web.RouteDef]:
-        """What is answered here, to be guarded. Longer paths come first: `ended` is no task."""
+        """What is answered here, to be guarded. Longer paths come first: `news` is no task."""
         table = sorted(OPERATIONS, key=lambda operation: operation.path.count("{"))
         return [web.route(it.method, PREFIX + it.path, self._handler(it)) for it in table]
 

@@ -9,9 +9,11 @@ from pydantic import Field
 
 from imagebuilder.serve.api.operation import Asked, Input, Line, Office, Operation
 from imagebuilder.serve.desk import Ordered
+from imagebuilder.serve.state.output import News, Position
 from imagebuilder.serve.state.tasks import LONGEST, Order, Task
 
 TaskId = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
+Count = Annotated[int, Field(strict=True, ge=0, le=(1 << 53) - 1)]
 
 
 class Which(Input):
@@ -33,6 +35,21 @@ class Command(Input):
         return Order(self.command, self.timeout, self.retries)
 
 
+class Known(Input):
+    """What is known of a task: when it was given to its node, and how many bytes it has said since."""
+
+    task: TaskId
+    given: Count = 0
+    stdout: Count = 0
+    stderr: Count = 0
+
+
+class Positions(Input):
+    """Tasks, and what is known of them."""
+
+    tasks: Annotated[list[Known], Field(max_length=20_000)]
+
+
 class TaskIds(Input):
     """Some tasks."""
 
@@ -44,6 +61,13 @@ class Tasks:
     """Tasks, the last first."""
 
     tasks: list[Task]
+
+
+@dataclass(frozen=True, slots=True)
+class NewsList:
+    """What has happened since."""
+
+    news: list[News]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +97,8 @@ def _cancel(office: Office, asked: Asked) -> Task:
     return office.desk.cancel(asked.path["task"])
 
 
-def _ended(office: Office, asked: Asked) -> Tasks:
-    return Tasks(office.desk.ended(asked.body.tasks))
+def _news(office: Office, asked: Asked) -> NewsList:
+    return NewsList(office.desk.news([Position(**known.model_dump()) for known in asked.body.tasks]))
 
 
 def _withdraw(office: Office, asked: Asked) -> TaskIds:
@@ -96,6 +120,6 @@ OPERATIONS = (
     Operation("GET", "/tasks", "List tasks, without what their commands said", Tasks, _list, query=Which),
     Operation("GET", "/tasks/{task}", "A task, with all that its command said", Task, _show),
     Operation("DELETE", "/tasks/{task}", "Do not begin a task; 409 if it has begun", Task, _cancel),
-    Operation("POST", "/tasks/ended", "Those of some tasks that are over", Tasks, _ended, body=TaskIds),
+    Operation("POST", "/tasks/news", "What tasks have said since, and how they ended", NewsList, _news, body=Positions),
     Operation("POST", "/tasks/withdrawn", "Do not begin what has not begun", TaskIds, _withdraw, body=TaskIds),
 )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, literal, select, update
 
 from imagebuilder.host.tokens import new_token
-from imagebuilder.serve.state.tables import NODES, TASKS
+from imagebuilder.serve.state.tables import NODES, OUTPUT, TASKS
 
 QUEUED, GIVEN, DONE, FAILED, LOST, WITHDRAWN = "queued", "given", "done", "failed", "lost", "withdrawn"
 COMMAND, INVENTORY = "command", "inventory"
@@ -108,6 +108,7 @@ def next_for(connection: Connection, node_id: str, now: int) -> Task | None:
     if row is None:
         return None
     connection.execute(update(TASKS).where(TASKS.c.id == row.id).values(state=GIVEN, given=now))
+    connection.execute(delete(OUTPUT).where(OUTPUT.c.task_id == row.id))
     return replace(_task(row._mapping), state=GIVEN, given=now)
 
 
