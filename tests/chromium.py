@@ -35,6 +35,14 @@ class Page:
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
+    def log_in(self, port: int, token: str) -> None:
+        """Open the boot server's page at a port of loopback as the operator."""
+        self.open(f"http://127.0.0.1:{port}/")
+        self.until("document.activeElement?.id === 'token'")
+        self.type(token)
+        self.key("Enter")
+        self.until("document.querySelector('.connection.live')")
+
     def call(self, method: str, parameters: dict[str, Any] | None = None) -> Any:
         return self._browser.call(method, parameters, self._session)
 

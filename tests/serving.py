@@ -79,6 +79,7 @@ class BootServer(Client):
     """A server's process, its port, and what it has said so far."""
 
     process: subprocess.Popen[str]
+    tls_port: int = 0
     said: list[str] = field(default_factory=list)
 
     def line(self, pattern: str) -> str:
@@ -153,7 +154,8 @@ def _started(argv: list[Any]) -> Iterator[BootServer]:
     process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     server = BootServer(0, process)
     try:
-        server.port = int(server.line(r"^serving ").rstrip("/").rpartition(":")[2])
+        urls = dict(re.findall(r"(https?)://\S+:(\d+)/", server.line(r"^serving ")))
+        server.port, server.tls_port = int(urls["http"]), int(urls.get("https", 0))
         yield server
     finally:
         process.kill()

@@ -45,20 +45,21 @@ def server(layout: Layout, nodes_yml: Path) -> Iterator[BootServer]:
         yield server
 
 
+def token_of(server: BootServer) -> str:
+    return server.operator["Authorization"].removeprefix("Bearer ")
+
+
 @pytest.fixture(scope="module")
 def browser(server: BootServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A tab in which the operator has logged in, and which is not loaded again by itself."""
     with chromium(tmp_path_factory.mktemp("chromium")) as page:
         page.resize(1300, 900)
         page.open(f"http://127.0.0.1:{server.port}/")
-        page.until("document.querySelector('#token')")
+        page.until("document.activeElement?.id === 'token'")
         page.type("not the token at all")
         page.key("Enter")
         page.until("document.body.innerText.includes('not the operator')")
-        page.run("document.querySelector('#token').value = ''")
-        page.type(server.operator["Authorization"].removeprefix("Bearer "))
-        page.key("Enter")
-        page.until("document.querySelector('.connection.live')")
+        page.log_in(server.port, token_of(server))
         page.run("window.sameDocument = true")
         yield page
 
@@ -141,6 +142,18 @@ def test_node_is_followed_from_discovered_to_ready(page: Page, server: BootServe
     answer = {"identifier": given["identifier"], "tasks": [{"stdout": inventory, "stderr": "", "error": None}]}
     assert server.ask("POST", tasks, json.dumps(answer).encode()).status == 201
     page.until("document.querySelector('.panel').innerText.includes('Acme <b> Rocket')")
+    page.run("document.querySelector('.panel .run input').focus()")
+    page.type("echo hello")
+    page.key("Enter")
+    page.until("document.querySelector('.panel .task summary').innerText.includes('echo hello')")
+    given = json.loads(server.get(tasks).body)
+    page.until("document.querySelector('.panel .task[data-state=given]')")
+    page.run("document.querySelector('.panel .task').open = true")
+    server.ask("POST", f"{tasks}/{given['identifier']}/stdout?start=0", b"hel")
+    page.until("document.querySelector('.panel .output').innerText.includes('hel')")
+    answer = {"identifier": given["identifier"], "tasks": [{"stdout": "hello<i>", "stderr": "", "error": None}]}
+    assert server.ask("POST", tasks, json.dumps(answer).encode()).status == 201
+    page.until("document.querySelector('.panel .output').innerText.includes('hello<i>')")
     page.run("location.hash = '#/hardware'")
     page.until("document.querySelector('.catalog')?.innerText.includes('Rocket')")
     page.run("(document.querySelector('input[type=search]').focus(), 1)")
@@ -265,10 +278,7 @@ def test_page_goes_on_when_the_server_comes_back(layout: Layout, tmp_path: Path)
     state = ("--image", "discovery", "--state", tmp_path / "state.sqlite")
     with boot_server(layout.root, *state) as server, chromium(tmp_path / "chromium") as page:
         Node(server, 1).ask()
-        page.open(f"http://127.0.0.1:{server.port}/")
-        page.until("document.querySelector('#token')")
-        page.type(server.operator["Authorization"].removeprefix("Bearer "))
-        page.key("Enter")
+        page.log_in(server.port, token_of(server))
         shows(page, "00:01", "got its script")
         server.process.kill()
         server.process.wait()

@@ -21,6 +21,7 @@ from imagebuilder.cli.places import (
 if TYPE_CHECKING:
     from imagebuilder.serve.app import Settings
     from imagebuilder.serve.dnsmasq import Pxe
+    from imagebuilder.serve.server import Tls
 
 _EPILOG = """\
 A node needs four things: an address (DHCP), a boot loader, a boot script, and an image. With --pxe this serves all
@@ -36,6 +37,7 @@ examples:
   imagebuilder serve --image discovery:stable --append 'console=ttyS0,115200n8 nb.onfail=retry'
   imagebuilder serve --nodes nodes.yml             each machine its own: `imagebuilder node --help` says how
   imagebuilder serve --builds builds               also the names of 2015 (BASEFS=/common/...) from a folder
+  imagebuilder serve --nodes nodes.yml --tls-cert boot.pem --tls-key boot.key
   imagebuilder node ls                             who has asked, and how far they came
 
 It is also a read-only OCI registry:
@@ -69,6 +71,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--ipxe", type=Path, default=Path("/usr/lib/ipxe"), metavar="DIR", help="iPXE's programs (default: Debian's)"
     )
+    tls = parser.add_argument_group("HTTPS for the operator, beside HTTP, which nodes speak")
+    tls.add_argument("--tls-cert", type=Path, metavar="FILE", help="the certificate, PEM, its authorities' behind it")
+    tls.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, PEM, without a password")
+    tls.add_argument("--tls-port", type=_port, default=8443, metavar="N", help="(default: 8443)")
     pxe = parser.add_argument_group("addresses and boot programs for nodes (DHCP, TFTP), by dnsmasq; as root")
     pxe.add_argument("--pxe", metavar="IFACE", help="be the DHCP server on this network card, and on no other")
     pxe.add_argument("--pxe-range", default="", metavar="FIRST,LAST", help="addresses for nodes (default: upper half)")
@@ -97,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
     from imagebuilder.serve import dnsmasq, nginx
     from imagebuilder.serve.app import application
+    from imagebuilder.serve.operator import is_here
     from imagebuilder.serve.server import Listen
     from imagebuilder.serve.server import run as serve
 
@@ -108,12 +115,28 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.print_nginx:
         sys.stdout.write(nginx.configuration(layout, f"127.0.0.1:{arguments.port}", arguments.print_nginx))
         return 0
+    tls = _tls(arguments)
     app = application(_settings(arguments), _say)
-    listen = Listen(tuple(arguments.bind or ["0.0.0.0"]), arguments.port)
+    listen = Listen(tuple(arguments.bind or ["0.0.0.0"]), arguments.port, tls=tls)
+    if not tls and not all(map(is_here, listen.addresses)):
+        _say("the operator's token crosses the network in clear, unless `--tls-cert` and `--tls-key` are given")
     with dnsmasq.running(pxe, _own_folder(arguments), _say) if pxe else nullcontext():
         serve(app, listen, lambda urls: _say(f"serving {layout.root} at {' '.join(urls)}"))
     _say("stopped")
     return 0
+
+
+def _tls(arguments: argparse.Namespace) -> Tls | None:
+    """How HTTPS is spoken, if at all."""
+    from imagebuilder.errors import UserError
+    from imagebuilder.serve.server import Tls
+    from imagebuilder.serve.tls import tls_context
+
+    if not (arguments.tls_cert or arguments.tls_key):
+        return None
+    if not (arguments.tls_cert and arguments.tls_key):
+        raise UserError("`--tls-cert` and `--tls-key` go together", hint="both may name the same file")
+    return Tls(tls_context(arguments.tls_cert, arguments.tls_key), arguments.tls_port)
 
 
 def _pxe(arguments: argparse.Namespace) -> Pxe | None:
@@ -168,7 +191,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         builds=arguments.builds and arguments.builds.resolve(),
         ipxe=arguments.ipxe,
         address=address,
-        operator=Operator(_token(arguments)),
+        operator=Operator(_token(arguments), tls=bool(arguments.tls_cert)),
     )
 
 

@@ -10,6 +10,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from imagebuilder.errors import ImagebuilderError
+from imagebuilder.serve.api.operation import Office
+from imagebuilder.serve.api.routes import Api, problems
 from imagebuilder.serve.bootscripts import BootScripts
 from imagebuilder.serve.catalog import Shelf
 from imagebuilder.serve.details import Details
@@ -18,6 +20,7 @@ from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.images import Images
 from imagebuilder.serve.inventories import Inventories
 from imagebuilder.serve.live import Live, Sources
+from imagebuilder.serve.local import LocalDesk
 from imagebuilder.serve.nodes import Nodes, start_for
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
@@ -63,11 +66,14 @@ def application(settings: Settings, tell: Tell) -> web.Application:
         return start_for(shelf.catalog, roster.nodes, identity)
 
     database = Database(settings.state)
+    desk = LocalDesk(database, lambda: roster.nodes, lambda: shelf.catalog, roster.path)
+    api = Api(Office(desk, settings.layout))
 
     async def close(_: web.Application) -> None:
+        api.close()
         database.close()
 
-    app = web.Application(middlewares=[_errors(tell)], client_max_size=BODY_BYTES)
+    app = web.Application(middlewares=[problems, _errors(tell)], client_max_size=BODY_BYTES)
     transfers = app[TRANSFERS] = Transfers()
     sources = Sources(database, shelf, roster, transfers)
     live = Live(sources, tell)
@@ -83,8 +89,8 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app.add_routes(Reports(database, tell, live.touch).routes())
     app.add_routes(Tasks(database, tell, live.touch).routes())
     app.add_routes(settings.operator.routes())
-    for routes in (live.routes(), Details(database, Inventories(database)).routes(), Images(shelf).routes()):
-        app.add_routes(settings.operator.guarded(routes))
+    for part in (api, live, Details(database, Inventories(database)), Images(shelf)):
+        app.add_routes(settings.operator.guarded(part.routes()))
     app.add_routes(page_routes())
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())

@@ -3,14 +3,14 @@
 GET /api/1/page/nodes/ID       a node's boots, tasks, hardware
 GET /api/1/page/boots/ID       the phases of a boot, and the log of one that failed
 GET /api/1/page/boots?hours=N  how many boots began when, by outcome
-GET /api/1/page/tasks/ID       a task with its output
+GET /api/1/page/tasks/ID       a task with its output, as far as there is any
 GET /api/1/page/hardware?q=    nodes whose hardware has all of these words
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -18,11 +18,12 @@ from sqlalchemy import Connection
 
 from imagebuilder.host import clock
 from imagebuilder.serve.inventories import Inventories
-from imagebuilder.serve.state import boots, tasks
+from imagebuilder.serve.state import boots, output, tasks
 from imagebuilder.serve.state.boots import Boot
 from imagebuilder.serve.state.database import Database
+from imagebuilder.serve.state.output import Position
 from imagebuilder.serve.state.overview import boots_since, recent_tasks
-from imagebuilder.serve.state.tasks import Task
+from imagebuilder.serve.state.tasks import GIVEN, Task
 
 _ID = "{id:[0-9a-f]{24}}"
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -86,8 +87,19 @@ class Details:
         return _json({"first": first, "stretch": stretch, "count": _STRETCHES, "boots": rows})
 
     async def _task(self, request: web.Request) -> web.Response:
-        task = await self._found(lambda connection: tasks.of_id(connection, request.match_info["id"]))
-        return _json(_shown(task))
+        task_id, now = request.match_info["id"], clock.now()
+
+        def read(connection: Connection) -> dict[str, Any] | None:
+            task = tasks.of_id(connection, task_id, now)
+            if task is None:
+                return None
+            news = output.news_of(connection, [Position(task_id)], now) if task.state == GIVEN else []
+            if news:
+                stdout, stderr = (said.decode(errors="replace") for said in (news[0].stdout, news[0].stderr))
+                task = replace(task, result=replace(task.result, stdout=stdout, stderr=stderr))
+            return _shown(task)
+
+        return _json(await self._found(read))
 
     async def _hardware(self, request: web.Request) -> web.Response:
         return _json(await self.inventories.search(request.query.get("q", "")))

@@ -138,6 +138,19 @@ class Nodes:
     entries: tuple[Entry, ...] = ()
     default: str | None = None
 
+    def identity(self, given: str, vendor: str = "", model: str = "") -> Identity:
+        """The machine that somebody means by a MAC address, a UUID, a name of the file or a serial number."""
+        more = {"vendor": vendor, "model": model}
+        for entry in self.entries:
+            if entry.name == given:
+                return Identity(**{**more, **{key: text for key, text in entry.wants if key not in more}})
+        for key in ("mac", "uuid"):
+            try:
+                return Identity.from_query({**more, key: given})
+            except ValueError:
+                continue
+        return Identity.from_query({**more, "serial": given})
+
     def assignment(self, identity: Identity) -> Assignment | None:
         """What a machine gets; None for nothing."""
         for entry in self.entries:

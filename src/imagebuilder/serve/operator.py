@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import ipaddress
 import json
 import re
 from collections.abc import Iterable
@@ -36,9 +37,13 @@ _OPEN_TO_ALL = 0o007
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Knows the operator by a token; without one that is given, by one that nobody knows."""
+    """Knows the operator by a token; without one that is given, by one that nobody knows.
+
+    With `tls`, nobody is the operator who speaks over a network in clear.
+    """
 
     token: str = field(default_factory=new_token, repr=False)
+    tls: bool = False
 
     def guarded(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
         """The same routes, for the operator only: all others get 401."""
@@ -58,6 +63,7 @@ class Operator:
     def _only(self, handler: Handler) -> Handler:
         @functools.wraps(handler)
         async def guarded(request: web.Request) -> web.StreamResponse:
+            self._refuse_in_clear(request)
             if not self.asks(request):
                 raise web.HTTPUnauthorized(
                     text="the operator's token is needed\n", headers={hdrs.WWW_AUTHENTICATE: "Bearer"}
@@ -67,6 +73,7 @@ class Operator:
         return guarded
 
     async def _login(self, request: web.Request) -> web.Response:
+        self._refuse_in_clear(request)
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text='what is wanted is JSON: {"token": "..."}\n')
         try:
@@ -89,6 +96,10 @@ class Operator:
         response.del_cookie(COOKIE, httponly=True, samesite="Strict", secure=request.secure)
         return response
 
+    def _refuse_in_clear(self, request: web.Request) -> None:
+        if self.tls and not request.secure and not is_here(request.remote or ""):
+            raise web.HTTPForbidden(text="the operator asks over HTTPS, which this server speaks\n")
+
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
@@ -106,6 +117,14 @@ def _is_own_page(request: web.Request) -> bool:
     """Whether no page of another site, port or name made a browser ask this; browsers say so, programs do not."""
     origin = request.headers.get(hdrs.ORIGIN)
     return origin is None or origin.partition("://")[2] == request.host
+
+
+def is_here(address: str) -> bool:
+    """Whether an address is this machine's own, for itself alone."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def token_in(path: Path) -> tuple[str, bool]:

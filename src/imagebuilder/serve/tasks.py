@@ -3,6 +3,7 @@
     GET  /api/V/tasks/bootstrap.js?macAddress=MAC&token=T   where this node's tasks are
     GET  /api/V/tasks/ID                                    a series of one task, or 204
     POST /api/V/tasks/ID                                    the series with its result: 201
+    POST /api/V/tasks/ID/TASK/stdout?start=N                what a command has said behind its first N bytes; or stderr
     GET  /api/V/tasks/ID/nothing, .../inventory.sh          what tasks have the node fetch: an empty file, a program
 
 V is current, common, 1.1 or 2.0. T is the token that the boot script carried (nb.token=); ID is a token of the
@@ -26,7 +27,7 @@ from sqlalchemy import Connection
 from imagebuilder.host import clock
 from imagebuilder.serve.body import read_body
 from imagebuilder.serve.identity import normal_mac
-from imagebuilder.serve.state import boots, nodes, tasks
+from imagebuilder.serve.state import boots, nodes, output, tasks
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.nodes import Node
 from imagebuilder.serve.state.tasks import INVENTORY, TAKE_INVENTORY, Result, Task
@@ -34,6 +35,7 @@ from imagebuilder.serve.state.tasks import INVENTORY, TAKE_INVENTORY, Result, Ta
 _VERSION = "{version:current|common|1\\.1|2\\.0}"
 _AGENT = f"/api/{_VERSION}/tasks/{{agent:[0-9a-f]{{24}}}}"
 _RESULT_BYTES = 10_000_000
+_PIECE_BYTES = 1 << 20
 _KILL_AFTER = 10
 _TOKEN = re.compile("[0-9a-f]{24}")
 _INVENTORY = Path(__file__).with_name("inventory.sh")
@@ -54,6 +56,7 @@ class Tasks:
             web.get(f"/api/{_VERSION}/tasks/bootstrap.js", self._bootstrap),
             web.get(_AGENT, self._next, allow_head=False),
             web.post(_AGENT, self._result),
+            web.post(f"{_AGENT}/{{task:[0-9a-f]{{24}}}}/{{stream:stdout|stderr}}", self._output),
             web.get(f"{_AGENT}/nothing", self._nothing),
             web.get(f"{_AGENT}/inventory.sh", self._inventory),
         ]
@@ -114,6 +117,26 @@ class Tasks:
             raise web.HTTPNotFound(text="this node was given no such task\n")
         return web.Response(status=201)
 
+    async def _output(self, request: web.Request) -> web.Response:
+        agent, task_id, stream = (request.match_info[name] for name in ("agent", "task", "stream"))
+        start = request.query.get("start", "")
+        if not re.fullmatch("[0-9]{1,9}", start, re.ASCII):
+            raise web.HTTPBadRequest(text="start is no number\n")
+        data = await read_body(request, _PIECE_BYTES)
+
+        def take(connection: Connection) -> bool | None:
+            boot = boots.of_agent(connection, agent)
+            if boot is None or not output.is_running(connection, boot.node_id, task_id):
+                return None
+            return output.take(connection, task_id, stream, int(start), data)
+
+        taken = await self.database.run(take)
+        if taken is None:
+            raise web.HTTPNotFound(text="this node has no such task now\n")
+        if not taken:
+            raise web.HTTPConflict(text="what comes before this is not known\n")
+        return web.Response(status=204)
+
     async def _nothing(self, _: web.Request) -> web.Response:
         return web.Response(body=b"")
 
@@ -124,11 +147,13 @@ class Tasks:
 def series(task: Task, url: str) -> dict[str, Any]:
     """A task as agents get it, whose tasks are at `url`.
 
-    A task that fails carries its words only if it had a download: so each has one.
+    A task that fails carries its words only if it had a download: so each has one. `outputUrl` is our own: agents that
+    do not know it say everything at the end.
     """
     name = "inventory.sh" if task.order.kind == INVENTORY else "nothing"
     words = ["timeout", f"--kill-after={_KILL_AFTER}", str(task.order.timeout), "/bin/sh", "-c", task.order.command]
-    return {"identifier": task.id, "tasks": [{"cmd": shlex.join(words), "downloadUrl": f"{url}/{name}"}]}
+    command = {"cmd": shlex.join(words), "downloadUrl": f"{url}/{name}", "outputUrl": f"{url}/{task.id}"}
+    return {"identifier": task.id, "tasks": [command]}
 
 
 def parse_result(body: bytes) -> tuple[str, Result]:

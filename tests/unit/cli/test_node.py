@@ -67,7 +67,7 @@ def test_show_says_which_line_decides(
 def test_boot_script_is_the_one_that_the_server_gives(site: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     with boot_server(site.root, "--nodes", "nodes.yml") as server:
         mac = "52:54:00:00:00:01"
-        words = [mac, "--server", f"127.0.0.1:{server.port}", "--store", str(site.root)]
+        words = [mac, "--address", f"127.0.0.1:{server.port}", "--store", str(site.root)]
         assert main(["node", "boot-script", *words]) == 0
         given = re.sub(r"nb\.(report|token)=\S+ ", "", server.get(f"/boot.ipxe?mac={mac}").body.decode())
         assert given == capsys.readouterr().out

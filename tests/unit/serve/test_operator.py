@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from imagebuilder.errors import UserError
 from imagebuilder.serve.operator import Operator, token_in
@@ -128,3 +130,23 @@ def test_file_that_is_no_secret_is_refused(tmp_path: Path, text: str, mode: int,
     (tmp_path / "token").chmod(mode)
     with pytest.raises(UserError, match=problem):
         token_in(tmp_path / "token")
+
+
+@pytest.mark.parametrize(
+    ("tls", "remote", "status"), [(True, "10.0.0.9", 403), (True, "127.0.0.1", 200), (False, "10.0.0.9", 200)]
+)
+def test_token_in_clear_from_elsewhere_is_not_taken_where_there_is_tls(tls: bool, remote: str, status: int) -> None:
+    async def secret(_: web.Request) -> web.Response:
+        return web.Response()
+
+    (route,) = Operator(TOKEN, tls).guarded([web.get("/", secret)])
+    request = make_mocked_request("GET", "/", {"Authorization": f"Bearer {TOKEN}"}).clone(remote=remote)
+
+    async def ask() -> int:
+        try:
+            response: web.StreamResponse = await route.handler(request)
+        except web.HTTPException as refused:
+            return refused.status
+        return response.status
+
+    assert asyncio.run(ask()) == status

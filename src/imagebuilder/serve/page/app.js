@@ -71,6 +71,7 @@ live.onrefused = () => {
       if (!refused) show();
     }),
   );
+  document.getElementById("token").focus();
 };
 addEventListener("hashchange", () => refused || show());
 document.addEventListener("keydown", key);

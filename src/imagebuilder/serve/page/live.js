@@ -6,8 +6,18 @@ export class Refused extends Error {}
 export async function ask(path, options) {
   const answer = await fetch(path, { credentials: "same-origin", ...options });
   if (answer.status === 401) throw new Refused();
-  if (!answer.ok) throw new Error((await answer.text()).trim() || answer.statusText);
+  if (!answer.ok) throw new Error(reason((await answer.text()).trim()) || answer.statusText);
   return answer.status === 204 ? null : answer.json();
+}
+
+/** Why something was refused: {"error": ..., "hint": ...} or plain words. */
+function reason(text) {
+  try {
+    const { error, hint } = JSON.parse(text);
+    return [error, hint].filter(Boolean).join("; ");
+  } catch {
+    return text;
+  }
 }
 
 export class Live {

@@ -4,7 +4,7 @@ import { h } from "/page/dom.js";
 import { ask, Refused } from "/page/live.js";
 
 export function login(then) {
-  const token = h("input", { type: "password", name: "token", autocomplete: "current-password", required: true, id: "token", autofocus: true });
+  const token = h("input", { type: "password", name: "token", autocomplete: "current-password", required: true, id: "token" });
   const error = h("p", { class: "error", role: "alert" });
   const submit = async (event) => {
     event.preventDefault();

@@ -21,6 +21,8 @@ export class Node {
     this.boots = h("div");
     this.hardware = h("div");
     this.tasks = h("div");
+    this.command = h("input", { name: "command", placeholder: "hostname && uptime", "aria-label": "Command for this node", autocomplete: "off", spellcheck: "false", required: true });
+    this.refusal = h("p", { class: "error", role: "alert" });
     this.element = h(
       "div",
       { class: "node" },
@@ -31,7 +33,7 @@ export class Node {
       section("Boots", this.boots),
       section("About", this.facts),
       section("Hardware", this.hardware),
-      section("Tasks", this.tasks),
+      section("Tasks", [h("form", { class: "run", onsubmit: (event) => this.run(event) }, this.command, h("button", null, "Run")), this.refusal, this.tasks]),
     );
     this.stop = live.listen((changes) => this.change(changes));
     this.again = later(250, () => this.load());
@@ -114,6 +116,17 @@ export class Node {
 
   choose(boot) {
     this.chosen = boot.id;
+    this.load();
+  }
+
+  async run(event) {
+    event.preventDefault();
+    const node = encodeURIComponent(this.live.nodes.get(this.id).node);
+    const body = JSON.stringify({ command: this.command.value });
+    const told = await ask(`/api/1/nodes/${node}/tasks`, { method: "POST", body, headers: { "Content-Type": "application/json" } }).catch((error) => error);
+    say(this.refusal, told instanceof Error ? told.message : "");
+    if (told instanceof Error) return;
+    this.command.value = "";
     this.load();
   }
 

@@ -93,6 +93,7 @@ export class Task {
   }
 
   async load() {
+    clearTimeout(this.timer);
     const told = await ask(`/api/1/page/tasks/${this.task.id}`).catch((error) => ({ error: error.message }));
     if (told.error) return this.output.replaceChildren(h("p", { class: "error" }, told.error));
     const { stdout, stderr } = told.result;
@@ -101,5 +102,6 @@ export class Task {
       ...[h("pre", { class: "command" }, told.order.command), output("Standard output", stdout), output("Standard error", stderr)].flat().filter(Boolean),
       ...(stdout || stderr ? [] : [h("p", { class: "faint" }, told.state === "done" ? "It said nothing." : "It has not said anything yet.")]),
     );
+    if (told.state === "given" && this.element.open && this.element.isConnected) this.timer = setTimeout(() => this.load(), 1000);
   }
 }

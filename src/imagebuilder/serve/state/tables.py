@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, MetaData, String, Table, Text
 
 METADATA = MetaData()
 
@@ -59,6 +59,15 @@ EVENTS = Table(
     _number("retries"),
     _text("code", 32),
     _text("detail", 1024),
+)
+
+OUTPUT = Table(
+    "task_output",
+    METADATA,
+    Column("task_id", String(24), ForeignKey("tasks.id"), primary_key=True),
+    Column("stream", String(6), primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
 )
 
 TASKS = Table(
