@@ -10,6 +10,8 @@ export async function ask(path, options) {
   return answer.status === 204 ? null : answer.json();
 }
 
+const REST = 10000;
+
 /** Why something was refused: {"error": ..., "hint": ...} or plain words. */
 function reason(text) {
   try {
@@ -34,6 +36,11 @@ export class Live {
     this.changes = fresh();
     this.waiting = false;
     this.missed = null;
+    this.place = "";
+    // A browser has six connections to a server, for all of its tabs: what nobody sees must not keep one.
+    addEventListener("pagehide", () => this.source?.close());
+    addEventListener("pageshow", (event) => event.persisted && this.follow());
+    document.addEventListener("visibilitychange", () => this.rest());
   }
 
   /** Seconds since 1970 by the server's clock. */
@@ -48,9 +55,14 @@ export class Live {
   }
 
   async start() {
-    const place = await this.load();
-    if (place === null) return;
-    this.source = new EventSource(`/api/1/events?after=${encodeURIComponent(place)}`);
+    if (await this.load()) this.follow();
+  }
+
+  /** Hear what happens from the last known event on. */
+  follow() {
+    if (!this.place) return;
+    this.source?.close();
+    this.source = new EventSource(`/api/1/events?after=${encodeURIComponent(this.place)}`);
     this.source.onopen = () => this.say("live");
     this.source.onerror = () => this.lost();
     for (const name of ["nodes", "progress", "tasks", "problem", "images"]) {
@@ -59,7 +71,14 @@ export class Live {
     this.source.addEventListener("reset", () => this.load());
   }
 
-  /** All of it anew; what comes meanwhile is kept and told afterwards. Returns the id of the event it follows. */
+  /** Stop listening some seconds after the tab was hidden, and catch up when it is seen again. */
+  rest() {
+    clearTimeout(this.resting);
+    if (document.hidden) this.resting = setTimeout(() => this.source?.close(), REST);
+    else if (this.source?.readyState === EventSource.CLOSED) this.follow();
+  }
+
+  /** All of it anew; what comes meanwhile is kept and told afterwards. Returns whether it came. */
   async load() {
     this.missed = [];
     try {
@@ -70,11 +89,12 @@ export class Live {
       this.openTasks = status.open_tasks;
       this.explanations = status.explanations;
       this.problem = status.problem;
+      this.place = status.event;
       const missed = this.missed;
       this.missed = null;
       for (const [name, event] of missed) if (follows(event.lastEventId, status.event)) this.take(name, event);
       this.change((changes) => (changes.all = changes.tasks = changes.images = changes.state = true));
-      return status.event;
+      return true;
     } catch (error) {
       if (error instanceof Refused) {
         this.source?.close();
@@ -83,7 +103,7 @@ export class Live {
         this.say("the server does not answer");
         setTimeout(() => this.again(), 3000);
       }
-      return null;
+      return false;
     }
   }
 
@@ -103,6 +123,7 @@ export class Live {
       this.missed.push([name, event]);
       return;
     }
+    this.place = event.lastEventId;
     const value = JSON.parse(event.data);
     this.change((changes) => this[`take_${name}`](value, changes));
   }
