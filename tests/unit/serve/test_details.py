@@ -80,3 +80,6 @@ def test_images_are_described_by_their_layers(server: BootServer) -> None:
     layers = told["images"][first["digest"]]["layers"]
     assert [layer["kind"] for layer in layers] == ["kernel", "initrd", "base", "overlay"]
     assert ask(server, f"packages?image={first['digest']}") == {"layers": []}
+    page = server.get(f"/api/1/page/size?image={first['digest']}", **server.operator)
+    assert b"extra.overlay.cpio.gz" in page.body
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src")

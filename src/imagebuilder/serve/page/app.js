@@ -38,8 +38,9 @@ function state(changes) {
   say(connection, live.connection);
   connection.classList.toggle("live", live.connection === "live");
   const problem = document.getElementById("problem");
-  problem.hidden = !live.problem;
-  say(problem, live.problem && `nodes.yml has an error, and what it said before stays in force. ${live.problem}`);
+  const wrong = live.problem && `nodes.yml has an error, and what it said before stays in force. ${live.problem}`;
+  problem.hidden = !(live.trouble || wrong);
+  say(problem, live.trouble || wrong);
 }
 
 function key(event) {

@@ -1,12 +1,16 @@
 // What the server knows, kept up to date: a status, then events that follow it. Views hear of changes once a frame.
 
+/** The server does not know us. */
 export class Refused extends Error {}
 
-/** JSON of the server. Throws Refused when it does not know us, Error with its words for all else. */
+/** The server said no, and why. */
+export class Answered extends Error {}
+
+/** JSON of the server. Throws Refused, Answered, or another error when nobody answers. */
 export async function ask(path, options) {
   const answer = await fetch(path, { credentials: "same-origin", ...options });
   if (answer.status === 401) throw new Refused();
-  if (!answer.ok) throw new Error(reason((await answer.text()).trim()) || answer.statusText);
+  if (!answer.ok) throw new Answered(reason((await answer.text()).trim()) || answer.statusText);
   return answer.status === 204 ? null : answer.json();
 }
 
@@ -29,6 +33,7 @@ export class Live {
     this.openTasks = { queued: 0, given: 0 };
     this.explanations = {};
     this.problem = "";
+    this.trouble = "";
     this.connection = "connecting";
     this.onrefused = () => {};
     this.ahead = 0;
@@ -89,6 +94,7 @@ export class Live {
       this.openTasks = status.open_tasks;
       this.explanations = status.explanations;
       this.problem = status.problem;
+      this.trouble = "";
       this.place = status.event;
       const missed = this.missed;
       this.missed = null;
@@ -100,7 +106,8 @@ export class Live {
         this.source?.close();
         this.onrefused();
       } else {
-        this.say("the server does not answer");
+        this.trouble = error instanceof Answered ? error.message : "";
+        this.say(this.trouble ? "refused" : "the server does not answer");
         setTimeout(() => this.again(), 3000);
       }
       return false;
