@@ -39,7 +39,7 @@ class Settings:
 
     `state` is a file or a postgresql:// URL, `builds` an artifact folder to take the names of 2015 from, `ipxe` the
     folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked),
-    `operator` who may see and change it.
+    `operator` who may see and change it. With `known_only`, a machine that no entry fits gets nothing.
     """
 
     layout: Layout
@@ -49,6 +49,7 @@ class Settings:
     ipxe: Path = Path("/usr/lib/ipxe")
     address: str = ""
     operator: Operator = field(default_factory=Operator)
+    known_only: bool = False
 
 
 def application(settings: Settings, tell: Tell) -> web.Application:
@@ -56,11 +57,14 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     shelf = Shelf(settings.layout, tell)
     roster = Roster(settings.nodes, tell)
 
+    def nodes() -> Nodes:
+        return roster.nodes.without_default() if settings.known_only else roster.nodes
+
     def choose(identity: Identity) -> Start:
-        return start_for(shelf.catalog, roster.nodes, identity)
+        return start_for(shelf.catalog, nodes(), identity)
 
     database = Database(settings.state)
-    desk = LocalDesk(database, lambda: roster.nodes, lambda: shelf.catalog, roster.path)
+    desk = LocalDesk(database, nodes, lambda: shelf.catalog, roster.path, tell=tell)
     api = Api(Office(desk, settings.layout))
 
     async def close(_: web.Application) -> None:
@@ -71,7 +75,7 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app.on_cleanup.append(close)
     app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
     app.add_routes(Reports(database, tell).routes())
-    app.add_routes(Tasks(database, tell).routes())
+    app.add_routes(Tasks(database, tell, nodes).routes())
     app.add_routes(settings.operator.routes())
     app.add_routes(settings.operator.guarded(api.routes()))
     app.add_routes(Registry(shelf).routes())

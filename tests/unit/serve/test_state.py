@@ -16,7 +16,7 @@ from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.listing import history_of, list_machines
 from imagebuilder.serve.nodes import parse_nodes
-from imagebuilder.serve.state import boots, nodes, output, tasks
+from imagebuilder.serve.state import boots, journal, nodes, output, tasks
 from imagebuilder.serve.state.boots import KEEP, Choice, Event
 from imagebuilder.serve.state.database import Database, migrations
 from imagebuilder.serve.state.output import News, Position
@@ -251,6 +251,17 @@ def test_what_a_command_says_is_read_piece_by_piece_and_anew_when_it_is_begun_ag
     (last,) = news(12, 5)
     assert last.ended
     assert last.ended.result.stdout == "again"
+
+
+def test_journal_keeps_the_last_entries_whatever_is_in_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEEP", 2)
+    for number in range(3):
+        deed = journal.Deed("me", "erase", f"node {number}", "x" * 5000)
+        database.do(partial(journal.note, deed=deed, now=number))
+    found = database.do(lambda connection: journal.entries(connection, 10))
+    assert [(entry.at, entry.which, len(entry.detail)) for entry in found] == [(2, "node 2", 1024), (1, "node 1", 1024)]
 
 
 def test_old_tasks_are_forgotten_and_new_ones_are_not(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,4 +6,5 @@ tables.py     the schema as it is now, for queries
 nodes.py      nodes as they are seen
 boots.py      their boots, and what they report of them
 tasks.py      commands for them; output.py has what they say while they run
+journal.py    who asked for what
 """
