@@ -17,6 +17,7 @@ from imagebuilder.serve.catalog import Shelf
 from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.local import LocalDesk
+from imagebuilder.serve.metrics import METRICS, Metrics
 from imagebuilder.serve.nodes import Nodes, start_for
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
@@ -71,13 +72,17 @@ def application(settings: Settings, tell: Tell) -> web.Application:
         api.close()
         database.close()
 
-    app = web.Application(middlewares=[problems, _errors(tell)], client_max_size=BODY_BYTES)
+    metrics = Metrics()
+    middlewares = [metrics.middleware(), problems, _errors(tell)]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
+    app[METRICS] = metrics
     app.on_cleanup.append(close)
     app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
     app.add_routes(Reports(database, tell).routes())
     app.add_routes(Tasks(database, tell, nodes).routes())
     app.add_routes(settings.operator.routes())
     app.add_routes(settings.operator.guarded(api.routes()))
+    app.add_routes(metrics.routes(database))
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

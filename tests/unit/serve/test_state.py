@@ -18,6 +18,7 @@ from imagebuilder.serve.listing import history_of, list_machines
 from imagebuilder.serve.nodes import parse_nodes
 from imagebuilder.serve.state import boots, journal, nodes, output, tasks
 from imagebuilder.serve.state.boots import KEEP, Choice, Event
+from imagebuilder.serve.state.counts import count
 from imagebuilder.serve.state.database import Database, migrations
 from imagebuilder.serve.state.output import News, Position
 from imagebuilder.serve.state.tables import METADATA
@@ -151,6 +152,22 @@ def test_machines_are_listed_with_what_they_get_and_how_far_they_came(database: 
         ("serial=CN8", "", "x:latest", "", 0),
         ("all others", "", "y:latest", "", 0),
     ]
+
+
+def test_every_node_is_counted_in_one_state(database: Database) -> None:
+    for number, phase in enumerate(["", "kernel", "switch", "error"]):
+        identity = Identity(serial=f"CN{number}")
+        begin(database, 1, identity)
+        token = begin(database, 2, identity)
+        if phase:
+            report(database, token, [Event(phase, 1, code="NB-RAM" if phase == "error" else "")], 3)
+    database.do(lambda connection: nodes.see(connection, NODE, "", 4))
+    ready = begin(database, 5, Identity(serial="CN9"))
+    database.do(lambda connection: boots.admit_agent(connection, boots.of_token(connection, ready) or pytest.fail(), 6))
+    counts = database.do(count)
+    assert set(counts.nodes) == {"discovered", "script", "booting", "started", "failed", "ready"}
+    assert set(counts.nodes.values()) == {1}
+    assert set(counts.tasks.values()) == {0}
 
 
 def test_made_up_nodes_do_not_fill_the_disk(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
