@@ -4,6 +4,7 @@
     |-- UserError                exit 2   the input is wrong; nothing was built
     |   |-- SpecError                     ... at a file and line of the image tree
     |   |-- UnknownError                  ... a node, a task, an image that is not there
+    |   |-- ForbiddenError                ... what a rule of the site does not allow
     |   |-- PackageError                  ... a package, a version or a mirror that cannot be had
     |   `-- NotPermittedError             ... root is needed
     |-- MissingToolError         exit 1   a program that the host lacks
@@ -70,6 +71,10 @@ class SpecError(UserError):
 
 class UnknownError(UserError):
     """What the user names is not there."""
+
+
+class ForbiddenError(UserError):
+    """What the site's own rules do not allow."""
 
 
 class PackageError(UserError):

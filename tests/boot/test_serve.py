@@ -95,6 +95,6 @@ def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
     assert (history.boots[0].phase, history.boots[0].choice.manifest) == ("agent", manifest)
     # The page, in one document that was open all the time: states in their order, and bytes as they came.
     watcher.until("window.states.at(-1) === 'ready'")
-    assert watcher.run("window.states") == ["discovered", "asked", "booting", "started", "ready"]
+    assert watcher.run("window.states") == ["discovered", "script", "booting", "started", "ready"]
     assert re.search(r"[0-9] MB of [0-9.]+ MB", watcher.run("window.said.join('|')"))
     assert watcher.complaints == []

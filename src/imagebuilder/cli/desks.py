@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ def desk_of(arguments: argparse.Namespace) -> Desk:
         lambda: nodes_of(arguments),
         lambda: read_catalog(cache_at(arguments).layout),
         arguments.nodes or DEFAULT,
+        _who(),
     )
 
 
@@ -54,7 +56,16 @@ def _remote(arguments: argparse.Namespace) -> Desk:
     given = [name for name in ("nodes", "state", "store") if getattr(arguments, name, None)]
     if given:
         raise UserError(f"`--{given[0]}` is for what lies here: `--server` has its own", hint="leave one of them out")
-    return RemoteDesk(Server(arguments.server, _token(arguments), arguments.ca_file))
+    return RemoteDesk(Server(arguments.server, _token(arguments), _who(), arguments.ca_file))
+
+
+def _who() -> str:
+    """The user and his machine, as the journal has them."""
+    try:
+        user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return f"{user}@{os.uname().nodename}"
 
 
 def _token(arguments: argparse.Namespace) -> str:

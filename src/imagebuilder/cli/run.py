@@ -22,6 +22,7 @@ _EPILOG = """\
 examples:
   imagebuilder run --node 52:54:00:12:34:56 -- lsblk
   imagebuilder run --node r1n7 --timeout 3600 --retries 1 -- sh -c 'dd if=/dev/sda of=/dev/null bs=1M'
+  imagebuilder run --node r1n7 --destroys erase --yes -- blkdiscard /dev/sda
   imagebuilder run --profile storage --json -- cat /proc/mdstat
   imagebuilder run --server https://boot.lan:8443 --node r1n7 -- reboot      IMAGEBUILDER_TOKEN says who you are
 
@@ -52,6 +53,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--timeout", type=_positive, default=600, metavar="SECONDS", help="for the command (default: 600)"
     )
     parser.add_argument("--retries", type=_count, default=0, metavar="N", help="begin again when lost (default: 0)")
+    parser.add_argument(
+        "--destroys",
+        choices=("erase", "flash"),
+        default="",
+        help="say that it does; the node's profile has to allow it",
+    )
+    parser.add_argument("--yes", action="store_true", help="with --destroys: yes, you are sure")
     parser.add_argument("--json", action="store_true", help="print one JSON object, with each node's result")
     add_nodes_argument(parser)
     add_state_argument(parser)
@@ -63,11 +71,14 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Queue, follow, print; returns the command's exit status."""
+    from imagebuilder.errors import UserError
     from imagebuilder.serve.follow import follow
     from imagebuilder.serve.state.tasks import Order
 
     command = arguments.command[0] if len(arguments.command) == 1 else shlex.join(arguments.command)
-    order = Order(command, arguments.timeout, arguments.retries)
+    order = Order(command, arguments.timeout, arguments.retries, destroys=arguments.destroys)
+    if arguments.destroys and not arguments.yes:
+        raise UserError(f"this would {arguments.destroys}, and cannot be undone", hint="`--yes` if you are sure")
     with closing(desk_of(arguments)) as desk:
         queued = [desk.order(arguments.node, order)] if arguments.node else desk.order_all(arguments.profile, order)
         show = _Printer() if len(queued) == 1 else _print_ended

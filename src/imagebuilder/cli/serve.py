@@ -59,6 +59,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--nodes", type=Path, metavar="FILE", help="which machine gets what; read again when it changes")
     what.add_argument("--image", default="", metavar="NAME", help="what all boot: IMAGE[:TAG] or IMAGE@sha256:HEX")
+    parser.add_argument(
+        "--known-only", action="store_true", help="with --nodes: what no entry fits is remembered, and gets nothing"
+    )
     parser.add_argument("--append", default="", metavar="ARGUMENTS", help="more kernel arguments, with --image")
     parser.add_argument(
         "--bind", action="append", metavar="ADDRESS", help="listen at this address; may come again (default: 0.0.0.0)"
@@ -183,6 +186,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         raise UserError(f"--address: {error}", hint="it is like `10.0.0.1:8080`") from None
     if arguments.append and not arguments.image:
         raise UserError("`--append` goes with `--image`", hint="nodes.yml has `arguments:` for each profile and node")
+    if arguments.known_only and not arguments.nodes:
+        raise UserError(
+            "`--known-only` goes with `--nodes FILE`", hint="the entries there are the machines that are known"
+        )
     image = checked_image(arguments.image) if arguments.image else ""
     return Settings(
         layout=cache_at(arguments).layout,
@@ -192,6 +199,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         ipxe=arguments.ipxe,
         address=address,
         operator=Operator(_token(arguments), tls=bool(arguments.tls_cert)),
+        known_only=arguments.known_only,
     )
 
 

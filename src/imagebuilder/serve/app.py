@@ -21,6 +21,7 @@ from imagebuilder.serve.images import Images
 from imagebuilder.serve.inventories import Inventories
 from imagebuilder.serve.live import Live, Sources
 from imagebuilder.serve.local import LocalDesk
+from imagebuilder.serve.metrics import METRICS, Metrics
 from imagebuilder.serve.nodes import Nodes, start_for
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
@@ -45,7 +46,7 @@ class Settings:
 
     `state` is a file or a postgresql:// URL, `builds` an artifact folder to take the names of 2015 from, `ipxe` the
     folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked),
-    `operator` who may see and change it.
+    `operator` who may see and change it. With `known_only`, a machine that no entry fits gets nothing.
     """
 
     layout: Layout
@@ -55,6 +56,7 @@ class Settings:
     ipxe: Path = Path("/usr/lib/ipxe")
     address: str = ""
     operator: Operator = field(default_factory=Operator)
+    known_only: bool = False
 
 
 def application(settings: Settings, tell: Tell) -> web.Application:
@@ -62,21 +64,28 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     shelf = Shelf(settings.layout, tell)
     roster = Roster(settings.nodes, tell)
 
+    def nodes() -> Nodes:
+        return roster.nodes.without_default() if settings.known_only else roster.nodes
+
     def choose(identity: Identity) -> Start:
-        return start_for(shelf.catalog, roster.nodes, identity)
+        return start_for(shelf.catalog, nodes(), identity)
 
     database = Database(settings.state)
-    desk = LocalDesk(database, lambda: roster.nodes, lambda: shelf.catalog, roster.path)
+    desk = LocalDesk(database, nodes, lambda: shelf.catalog, roster.path, tell=tell)
     api = Api(Office(desk, settings.layout))
 
     async def close(_: web.Application) -> None:
         api.close()
         database.close()
 
-    app = web.Application(middlewares=[problems, _errors(tell)], client_max_size=BODY_BYTES)
+    metrics = Metrics()
+    app = web.Application(
+        middlewares=[metrics.middleware(), problems, _errors(tell)],
+        client_max_size=BODY_BYTES,
+    )
+    app[METRICS] = metrics
     transfers = app[TRANSFERS] = Transfers()
-    sources = Sources(database, shelf, roster, transfers)
-    live = Live(sources, tell)
+    live = Live(Sources(database, shelf, roster, nodes, transfers), tell)
 
     def seen(node_id: str, address: str) -> None:
         transfers.forget(address)
@@ -87,10 +96,11 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app.on_cleanup.append(close)
     app.add_routes(BootScripts(choose, settings.address, database, tell, seen).routes())
     app.add_routes(Reports(database, tell, live.touch).routes())
-    app.add_routes(Tasks(database, tell, live.touch).routes())
+    app.add_routes(Tasks(database, tell, live.touch, nodes).routes())
     app.add_routes(settings.operator.routes())
     for part in (api, live, Details(database, Inventories(database)), Images(shelf)):
         app.add_routes(settings.operator.guarded(part.routes()))
+    app.add_routes(metrics.routes(database))
     app.add_routes(page_routes())
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())

@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host import clock
 from imagebuilder.serve.identity import Identity, normal_mac, normal_server
+from imagebuilder.serve.metrics import METRICS
 from imagebuilder.serve.scripts import Loader, Start, asking_script, boot_script, refusing_script
 from imagebuilder.serve.state import boots, nodes
 from imagebuilder.serve.state.boots import Choice
@@ -80,6 +81,7 @@ class BootScripts:
             self.tell(f"{identity} ({request.remote}): nothing to boot: {error.message}")
             return _script(refusing_script(loader, server, error.message))
         if token := await self._remember(request, identity, start):
+            request.app[METRICS].booted()
             start = replace(start, arguments=f"nb.report=/report/{token} nb.token={token} {start.arguments}")
         self.tell(f"{identity} ({request.remote}): {start.name} {start.manifest.digest}")
         return _script(boot_script(loader, start, server, identity))

@@ -30,6 +30,7 @@ from imagebuilder.host import clock
 from imagebuilder.serve.catalog import Catalog, Shelf
 from imagebuilder.serve.explanations import explanations
 from imagebuilder.serve.feed import Feed
+from imagebuilder.serve.nodes import Nodes
 from imagebuilder.serve.overview import UNDER_WAY, Entries, Progress, node_row, progress_of, state_of
 from imagebuilder.serve.roster import Roster
 from imagebuilder.serve.state.database import Database
@@ -51,11 +52,12 @@ _STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the state comes from."""
+    """Where the state comes from; `nodes` is what nodes get of what `roster` says."""
 
     database: Database
     shelf: Shelf
     roster: Roster
+    nodes: Callable[[], Nodes]
     transfers: Transfers
 
 
@@ -75,7 +77,8 @@ class Live:
         self.feed = Feed()
         self._sources = sources
         self._tell = tell
-        self._entries = Entries(sources.roster.nodes)
+        self._roster: Nodes | None = None
+        self._entries = Entries(Nodes())
         self._catalog = sources.shelf.catalog
         self._problem = ""
         self._touched: set[str] = set()
@@ -191,8 +194,8 @@ class Live:
     def _look_at_files(self) -> None:
         """nodes.yml and the store: both are read anew when they have changed."""
         roster, catalog = self._sources.roster, self._sources.shelf.catalog
-        if roster.nodes is not self._entries.nodes:
-            self._entries = Entries(roster.nodes)
+        if roster.nodes is not self._roster:
+            self._arrange()
             self.feed.restart()
         if roster.problem != self._problem:
             self._problem = roster.problem
@@ -201,9 +204,14 @@ class Live:
             self._catalog = catalog
             self.feed.publish("images", {})
 
+    def _arrange(self) -> None:
+        """Look up what nodes get in nodes.yml as it is now."""
+        if self._sources.roster.nodes is not self._roster:
+            self._roster = self._sources.roster.nodes
+            self._entries = Entries(self._sources.nodes())
+
     def _rows(self, nodes: list[Glance]) -> list[dict[str, Any]]:
-        if self._sources.roster.nodes is not self._entries.nodes:
-            self._entries = Entries(self._sources.roster.nodes)
+        self._arrange()
         catalog, sharing = self._sources.shelf.catalog, self._by_address()
         return [node_row(node, self._entries, self._progress_of(node, catalog, sharing)) for node in nodes]
 

@@ -9,30 +9,37 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from imagebuilder.errors import UnknownError, UserError
+from imagebuilder.errors import ForbiddenError, UnknownError, UserError
 from imagebuilder.host import clock, files
 from imagebuilder.serve.assign import assigned
 from imagebuilder.serve.catalog import Catalog
 from imagebuilder.serve.desk import Assigned, Inventory, MachineDetails, Ordered
 from imagebuilder.serve.listing import Machine, history_of, list_machines
 from imagebuilder.serve.nodes import Nodes, parse_nodes, text_of
-from imagebuilder.serve.state import nodes, output, tasks
+from imagebuilder.serve.state import journal, nodes, output, tasks
 from imagebuilder.serve.state.database import Database
+from imagebuilder.serve.state.journal import Deed, Entry
 from imagebuilder.serve.state.nodes import Node
 from imagebuilder.serve.state.output import News, Position
 from imagebuilder.serve.state.tasks import Order, Task
 
+_MOST_ENTRIES = 1000
 _LISTED = "`imagebuilder node ls` lists the nodes that have asked"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalDesk:
-    """`database` is None where nothing is remembered yet, `nodes_file` where no file says who gets what."""
+    """`database` is None where nothing is remembered yet, `nodes_file` where no file says who gets what.
+
+    What is done is written down as done by `who`, and told.
+    """
 
     database: Database | None
     roster: Callable[[], Nodes]
     catalog: Callable[[], Catalog]
     nodes_file: Path | None = None
+    who: str = "somebody"
+    tell: Callable[[str], None] = lambda _: None
 
     def machines(self) -> list[Machine]:
         return list_machines(self.roster(), self.database)
@@ -65,6 +72,7 @@ class LocalDesk:
             identity = parse_nodes(text, path).identity(node)
             wants = {key: value for key in ("mac", "uuid", "serial") if (value := getattr(identity, key))}
             files.publish_text(assigned(text, path, wants, profile), path)
+        self.note("assign", str(identity), profile)
         return Assigned(str(identity), profile)
 
     def inventory(self, node: str) -> Inventory:
@@ -114,10 +122,22 @@ class LocalDesk:
 
     def cancel(self, task_id: str) -> Task:
         """Do not begin a task. Raises UserError when it has begun."""
-        self.task(task_id)
+        found = self.task(task_id)
         if not self._state.do(lambda connection: tasks.withdraw(connection, [task_id], clock.now())):
             raise UserError(f"the task `{task_id}` is {self.task(task_id).state}: only what waits can be withdrawn")
+        self.note("withdraw", found.node, found.order.command)
         return self.task(task_id)
+
+    def journal(self) -> list[Entry]:
+        """What operators have asked for, the last first."""
+        return self._state.do(lambda connection: journal.entries(connection, _MOST_ENTRIES))
+
+    def note(self, what: str, which: str, detail: str = "") -> None:
+        """Write down what was done, where there is a state."""
+        deed = Deed(self.who, what, which, detail)
+        self.tell(str(deed))
+        if self.database:
+            self.database.do(lambda connection: journal.note(connection, deed, clock.now()))
 
     def news(self, positions: Sequence[Position]) -> list[News]:
         return self._state.do(lambda connection: output.news_of(connection, positions, clock.now()))
@@ -146,8 +166,25 @@ class LocalDesk:
 
     def _queue(self, whom: Sequence[Node], order: Order) -> list[Ordered]:
         now = clock.now()
+        self._refuse_to_destroy(whom, order)
+        deeds = [Deed(self.who, order.destroys or order.kind, str(node.identity), order.command) for node in whom]
 
         def work(connection: Connection) -> list[Ordered]:
+            for deed in deeds:
+                journal.note(connection, deed, now)
             return [Ordered(tasks.queue(connection, node.id, order, now), str(node.identity)) for node in whom]
 
-        return self._state.do(work)
+        queued = self._state.do(work)
+        for deed in deeds:
+            self.tell(str(deed))
+        return queued
+
+    def _refuse_to_destroy(self, whom: Sequence[Node], order: Order) -> None:
+        """Raise ForbiddenError unless all nodes' profiles allow it: nothing is done on some of them only."""
+        if order.destroys and order.retries:
+            raise UserError("what destroys is begun once", hint="leave `--retries` out")
+        roster = self.roster()
+        refused = [str(node.identity) for node in whom if not roster.allows(node.identity, order.destroys)]
+        if refused:
+            problem = f"the profile of {', '.join(refused[:5])} does not allow `{order.destroys}`"
+            raise ForbiddenError(problem, hint=f"nodes.yml says so: `allow: [{order.destroys}]` in a profile")

@@ -8,15 +8,13 @@ from typing import Any
 
 from imagebuilder.serve.catalog import Catalog
 from imagebuilder.serve.identity import Identity
-from imagebuilder.serve.listing import LAST_PHASE
 from imagebuilder.serve.nodes import Entry, Nodes
-from imagebuilder.serve.state.boots import AGENT, SCRIPT
+from imagebuilder.serve.state.boots import AGENT, LAST_PHASE, SCRIPT
 from imagebuilder.serve.state.overview import Glance, LastBoot
 from imagebuilder.store.manifest import INITRD, KERNEL
 
-DISCOVERED, ASKED, BOOTING, STARTED, READY, FAILED = "discovered", "asked", "booting", "started", "ready", "failed"
-STATES = (DISCOVERED, ASKED, BOOTING, STARTED, READY, FAILED)
-UNDER_WAY = (DISCOVERED, ASKED, BOOTING)
+DISCOVERED, BOOTING, STARTED, READY, FAILED = "discovered", "booting", "started", "ready", "failed"
+UNDER_WAY = (DISCOVERED, SCRIPT, BOOTING)
 """In these, bytes that go to a node's address are of its boot."""
 
 
@@ -48,12 +46,12 @@ class Progress:
 
 
 def state_of(boot: LastBoot | None) -> str:
-    """One of STATES. A node is discovered until it reports of its first boot."""
+    """A word: `discovered` until it reports of its first boot, `script`, `booting`, `started`, `ready`, `failed`."""
     if boot is None:
         return DISCOVERED
     if boot.code:
         return FAILED
-    first = DISCOVERED if boot.number == 1 else ASKED
+    first = DISCOVERED if boot.number == 1 else SCRIPT
     return {SCRIPT: first, LAST_PHASE: STARTED, AGENT: READY}.get(boot.phase, BOOTING)
 
 

@@ -14,7 +14,7 @@ import urllib3
 from pydantic import TypeAdapter, ValidationError
 from urllib3.exceptions import HTTPError, SSLError
 
-from imagebuilder.errors import ImagebuilderError, UnknownError, UnreachableError, UserError
+from imagebuilder.errors import ForbiddenError, ImagebuilderError, UnknownError, UnreachableError, UserError
 from imagebuilder.serve.api.nodes import Machines
 from imagebuilder.serve.api.operation import PREFIX, Problem
 from imagebuilder.serve.api.tasks import NewsList, OrderedTasks, TaskIds
@@ -31,10 +31,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server is (http://HOST:PORT or https://...), the operator's token, whom to trust (None: as usual)."""
+    """Where a server is (http[s]://HOST:PORT), the operator's token and name, whom to trust (None: as usual)."""
 
     url: str
     token: str
+    who: str
     ca_file: Path | None = None
 
 
@@ -81,7 +82,7 @@ class RemoteDesk:
         self._pool.clear()
 
     def _ask(self, method: str, path: str, answer: type[T], body: Mapping[str, Any] | None = None) -> T:
-        headers = {"Authorization": f"Bearer {self._server.token}"}
+        headers = {"Authorization": f"Bearer {self._server.token}", "From": self._server.who}
         if body is not None:
             headers["Content-Type"] = "application/json"
         data = json.dumps(body).encode() if body is not None else None
@@ -110,7 +111,7 @@ class RemoteDesk:
             )
         if status in (502, 503, 504):
             return UnreachableError(f"{self._server.url}: {problem.error}", hint=problem.hint)
-        kinds: dict[int, type[ImagebuilderError]] = {404: UnknownError}
+        kinds: dict[int, type[ImagebuilderError]] = {403: ForbiddenError, 404: UnknownError}
         kind = kinds.get(status, UserError if status < 500 else ImagebuilderError)
         return kind(problem.error, hint=problem.hint)
 
@@ -138,7 +139,8 @@ def _of(node: str) -> str:
 
 
 def _command(order: Order) -> dict[str, Any]:
-    return {"command": order.command, "timeout": order.timeout, "retries": order.retries}
+    sure = {"destroys": order.destroys, "sure": True} if order.destroys else {}
+    return {"command": order.command, "timeout": order.timeout, "retries": order.retries, **sure}
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from imagebuilder.host import clock
 from imagebuilder.serve.body import read_body
+from imagebuilder.serve.metrics import METRICS, Metrics
 from imagebuilder.serve.state import boots, nodes
 from imagebuilder.serve.state.boots import Event
 from imagebuilder.serve.state.database import Database
@@ -47,7 +48,7 @@ class Reports:
     async def _report(self, request: web.Request) -> web.Response:
         token = request.match_info["token"]
         if request.content_type == RECORD:
-            taken = await self._take_record(token, await read_body(request, _RECORD_BYTES))
+            taken = await self._take_record(token, await read_body(request, _RECORD_BYTES), request.app[METRICS])
         elif request.content_type == LOG:
             taken = await self._take_log(token, await read_body(request, _LOG_BYTES))
         else:
@@ -56,7 +57,7 @@ class Reports:
             raise web.HTTPNotFound(text="no boot has this token\n")
         return web.Response(status=204)
 
-    async def _take_record(self, token: str, body: bytes) -> bool:
+    async def _take_record(self, token: str, body: bytes, metrics: Metrics) -> bool:
         try:
             events = parse_record(body)
         except ValueError as error:
@@ -75,6 +76,7 @@ class Reports:
             self.touch(node.id)
             for event in events[len(events) - new :]:
                 if event.code:
+                    metrics.failed(event.code)
                     self.tell(f"{node.identity}: {event.code}: {event.detail}")
         return taken is not None
 

@@ -27,8 +27,10 @@ from sqlalchemy import Connection
 from imagebuilder.host import clock
 from imagebuilder.serve.body import read_body
 from imagebuilder.serve.identity import normal_mac
-from imagebuilder.serve.state import boots, nodes, output, tasks
+from imagebuilder.serve.nodes import Nodes
+from imagebuilder.serve.state import boots, journal, nodes, output, tasks
 from imagebuilder.serve.state.database import Database
+from imagebuilder.serve.state.journal import SERVER, Deed
 from imagebuilder.serve.state.nodes import Node
 from imagebuilder.serve.state.tasks import INVENTORY, TAKE_INVENTORY, Result, Task
 
@@ -44,11 +46,15 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """The routes below /api/V/tasks/; `touch` hears of each node that is ready for tasks."""
+    """The routes below /api/V/tasks/.
+
+    `touch` hears of each node that is ready for tasks; `roster` says what may be destroyed where.
+    """
 
     database: Database
     tell: Callable[[str], None]
     touch: Callable[[str], None]
+    roster: Callable[[], Nodes]
 
     def routes(self) -> list[web.RouteDef]:
         """What is answered here."""
@@ -89,17 +95,39 @@ class Tasks:
     async def _next(self, request: web.Request) -> web.Response:
         agent, now = request.match_info["agent"], clock.now()
 
-        def give(connection: Connection) -> tuple[bool, Task | None]:
+        def give(connection: Connection) -> tuple[bool, Task | None, list[Deed]]:
             tasks.expire(connection, now)
             boot = boots.of_agent(connection, agent)
-            return boot is not None, tasks.next_for(connection, boot.node_id, now) if boot else None
+            if boot is None:
+                return False, None, []
+            deeds = self._withdraw_forbidden(connection, boot.node_id, now)
+            task = tasks.next_for(connection, boot.node_id, now)
+            if task and task.order.destroys:
+                deeds.append(Deed(SERVER, f"began to {task.order.destroys}", task.node, task.order.command))
+            for deed in deeds:
+                journal.note(connection, deed, now)
+            return True, task, deeds
 
-        known, task = await self.database.run(give)
+        known, task, deeds = await self.database.run(give)
+        for deed in deeds:
+            self.tell(str(deed))
         if not known:
             raise web.HTTPNotFound(text="no agent has its tasks here\n")
         if task is None:
             return web.Response(status=204, headers=_NO_STORE)
         return web.json_response(series(task, f"http://{request.host}{request.path}"), headers=_NO_STORE)
+
+    def _withdraw_forbidden(self, connection: Connection, node_id: str, now: int) -> list[Deed]:
+        """Profiles may have changed since somebody asked: what is not allowed now is not begun."""
+        waiting = tasks.waiting_to_destroy(connection, node_id)
+        if not waiting:
+            return []
+        roster, identity = self.roster(), nodes.of_id(connection, node_id).identity
+        forbidden = [task for task in waiting if not roster.allows(identity, task.order.destroys)]
+        tasks.withdraw(connection, [task.id for task in forbidden], now)
+        return [
+            Deed(SERVER, f"did not {it.order.destroys}", it.node, "its profile allows it no more") for it in forbidden
+        ]
 
     async def _result(self, request: web.Request) -> web.Response:
         agent, now = request.match_info["agent"], clock.now()

@@ -114,6 +114,47 @@ def test_profile_is_all_of_its_nodes(server: BootServer) -> None:
     assert sorted(task["node"] for task in ordered) == others
 
 
+def test_what_destroys_needs_somebody_who_is_sure_and_a_profile_that_allows_it(
+    server: BootServer, layout: Layout
+) -> None:
+    path, nodes_file = boot(server), layout.root.parent / "nodes.yml"
+    erase: dict[str, object] = {"command": "wipe", "destroys": "erase", "sure": True}
+    refused = ask(server, "POST", "/nodes/r1n7/tasks", erase, 403)
+    assert refused == {
+        "error": f"the profile of {MAC} does not allow `erase`",
+        "hint": "nodes.yml says so: `allow: [erase]` in a profile",
+    }
+    nodes_file.write_text(NODES.replace("{image: raid}", "{image: raid, allow: [erase]}"))
+    assert "sure" in ask(server, "POST", "/nodes/r1n7/tasks", erase | {"sure": False}, 403)["error"]
+    assert "once" in ask(server, "POST", "/nodes/r1n7/tasks", erase | {"retries": 1}, 409)["error"]
+    ask(server, "POST", "/nodes/r1n7/tasks", erase | {"destroys": "flash"}, 403)
+    ask(server, "POST", "/nodes/r1n7/tasks", erase, 201)
+    assert work(server, path, "").endswith("wipe")
+    late = ask(server, "POST", "/nodes/r1n7/tasks", erase, 201)["task"]
+    nodes_file.write_text(NODES)
+    assert server.get(path).status == 204
+    assert ask(server, "GET", f"/tasks/{late}")["state"] == "withdrawn"
+    entries = ask(server, "GET", "/journal")["entries"]
+    assert [(entry["who"], entry["what"], entry["which"], entry["detail"]) for entry in entries] == [
+        ("the server", "did not erase", MAC, "its profile allows it no more"),
+        ("operator (127.0.0.1)", "erase", MAC, "wipe"),
+        ("the server", "began to erase", MAC, "wipe"),
+        ("operator (127.0.0.1)", "erase", MAC, "wipe"),
+    ]
+    assert all(entry["at"] > 1_700_000_000 for entry in entries)
+    assert f"the server: began to erase {MAC}: wipe" in server.line("began to erase")
+
+
+def test_journal_says_who_changed_what(server: BootServer) -> None:
+    headers = {"From": "alice@desk", "Content_Type": "application/json", **server.operator}
+    body = json.dumps({"profile": "inventory"}).encode()
+    assert server.ask("PUT", "/api/1/nodes/r1n7/profile", body, **headers).status == 200
+    ask(server, "PUT", "/images/discovery:stable", {"of": "discovery"})
+    moved, assigned = ask(server, "GET", "/journal")["entries"]
+    assert (assigned["who"], assigned["what"], assigned["detail"]) == ("alice@desk (127.0.0.1)", "assign", "inventory")
+    assert (moved["what"], moved["which"], moved["detail"][:7]) == ("move", "discovery:stable", "sha256:")
+
+
 def test_inventory_is_what_the_node_said(server: BootServer) -> None:
     path = boot(server)
     assert ask(server, "GET", "/nodes/r1n7/inventory")["inventory"] == {"memory": 1}
@@ -167,6 +208,7 @@ def test_channel_moves_and_goes_back(server: BootServer, layout: Layout) -> None
         ("POST", "/nodes/r1n7/tasks", {"command": "\ud800"}, 400),
         ("POST", "/nodes/r1n7/tasks", {"command": "x", "timeout": "9"}, 400),
         ("POST", "/nodes/r1n7/tasks", {"command": "x", "retries": -1}, 400),
+        ("POST", "/nodes/r1n7/tasks", {"command": "x", "destroys": "all"}, 400),
         ("POST", "/nodes/r1n7/tasks", [], 400),
         ("POST", "/nodes/r1n7/tasks", {"command": "x" * 1_100_000}, 413),
         ("POST", "/tasks/news", {"tasks": ["x"]}, 400),

@@ -133,7 +133,7 @@ def test_status_says_how_far_each_node_is(server: BootServer, mac: str) -> None:
     assert (row["state"], row["code"]) == ("failed", "NB-DIGEST")
     assert status(server)["explanations"]["NB-DIGEST"]["look_at"]
     token_of(server, mac)
-    assert row_of(server, mac)["state"] == "asked"
+    assert row_of(server, mac)["state"] == "script"
 
 
 def test_each_step_is_told_as_it_happens(server: BootServer, mac: str) -> None:

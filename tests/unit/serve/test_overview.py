@@ -28,7 +28,7 @@ def boot(phase: str, fetched: int = 0, number: int = 2, code: str = "") -> LastB
     [
         (None, "discovered"),
         (boot("script", number=1), "discovered"),
-        (boot("script"), "asked"),
+        (boot("script"), "script"),
         (boot("fetch"), "booting"),
         (boot("switch"), "started"),
         (boot("agent"), "ready"),

@@ -16,8 +16,9 @@ from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.listing import history_of, list_machines
 from imagebuilder.serve.nodes import parse_nodes
-from imagebuilder.serve.state import boots, nodes, output, tasks
+from imagebuilder.serve.state import boots, journal, nodes, output, tasks
 from imagebuilder.serve.state.boots import KEEP, Choice, Event
+from imagebuilder.serve.state.counts import count
 from imagebuilder.serve.state.database import Database, migrations
 from imagebuilder.serve.state.output import News, Position
 from imagebuilder.serve.state.overview import boots_since, glances, open_tasks, recent_tasks
@@ -154,6 +155,22 @@ def test_machines_are_listed_with_what_they_get_and_how_far_they_came(database: 
     ]
 
 
+def test_every_node_is_counted_in_one_state(database: Database) -> None:
+    for number, phase in enumerate(["", "kernel", "switch", "error"]):
+        identity = Identity(serial=f"CN{number}")
+        begin(database, 1, identity)
+        token = begin(database, 2, identity)
+        if phase:
+            report(database, token, [Event(phase, 1, code="NB-RAM" if phase == "error" else "")], 3)
+    database.do(lambda connection: nodes.see(connection, NODE, "", 4))
+    ready = begin(database, 5, Identity(serial="CN9"))
+    database.do(lambda connection: boots.admit_agent(connection, boots.of_token(connection, ready) or pytest.fail(), 6))
+    counts = database.do(count)
+    assert set(counts.nodes) == {"discovered", "script", "booting", "started", "failed", "ready"}
+    assert set(counts.nodes.values()) == {1}
+    assert set(counts.tasks.values()) == {0}
+
+
 def test_made_up_nodes_do_not_fill_the_disk(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "MOST", 1)
     begin(database, 1)
@@ -252,6 +269,17 @@ def test_what_a_command_says_is_read_piece_by_piece_and_anew_when_it_is_begun_ag
     (last,) = news(12, 5)
     assert last.ended
     assert last.ended.result.stdout == "again"
+
+
+def test_journal_keeps_the_last_entries_whatever_is_in_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEEP", 2)
+    for number in range(3):
+        deed = journal.Deed("me", "erase", f"node {number}", "x" * 5000)
+        database.do(partial(journal.note, deed=deed, now=number))
+    found = database.do(lambda connection: journal.entries(connection, 10))
+    assert [(entry.at, entry.which, len(entry.detail)) for entry in found] == [(2, "node 2", 1024), (1, "node 1", 1024)]
 
 
 def test_old_tasks_are_forgotten_and_new_ones_are_not(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -322,7 +322,13 @@ def test_profile_is_all_of_its_nodes(layout: Layout, server: BootServer) -> None
 
 @pytest.mark.parametrize(
     "words",
-    [["--node", "52:54:00:00:00:09"], ["--profile", "a"], ["--node", MAC, "--timeout", "0"], ["--node"]],
+    [
+        ["--node", "52:54:00:00:00:09"],
+        ["--profile", "a"],
+        ["--node", MAC, "--destroys", "erase"],
+        ["--node", MAC, "--timeout", "0"],
+        ["--node"],
+    ],
     ids=str,
 )
 def test_what_no_node_can_run_is_the_users_mistake(layout: Layout, server: BootServer, words: list[str]) -> None:

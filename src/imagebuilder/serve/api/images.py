@@ -53,18 +53,23 @@ def _show(office: Office, asked: Asked) -> DetailsValue:
 
 def _move(office: Office, asked: Asked) -> Channel:
     name = _name(asked)
-    return Channel(name, move_tag(office.layout, full_name(asked.body.of), name).digest)
+    manifest = move_tag(office.layout, full_name(asked.body.of), name)
+    office.desk.note("move", name, manifest.digest)
+    return Channel(name, manifest.digest)
 
 
 def _delete(office: Office, asked: Asked) -> Channel:
     name = _name(asked)
     delete_tag(office.layout, name)
+    office.desk.note("delete", name)
     return Channel(name, None)
 
 
 def _roll_back(office: Office, asked: Asked) -> Channel:
     name = _name(asked)
-    return Channel(name, roll_back(office.layout, name).digest)
+    manifest = roll_back(office.layout, name)
+    office.desk.note("roll back", name, manifest.digest)
+    return Channel(name, manifest.digest)
 
 
 OPERATIONS = (

@@ -25,7 +25,7 @@ class Input(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """What operations work on, for somebody (`who`)."""
+    """What operations work on."""
 
     desk: LocalDesk
     layout: Layout

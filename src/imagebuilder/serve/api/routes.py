@@ -10,14 +10,14 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from pydantic import TypeAdapter, ValidationError
 
-from imagebuilder.errors import ImagebuilderError, UnknownError, UserError
+from imagebuilder.errors import ForbiddenError, ImagebuilderError, UnknownError, UserError
 from imagebuilder.serve.api import images, nodes, tasks
 from imagebuilder.serve.api.operation import PREFIX, Asked, Input, Office, Operation
 from imagebuilder.serve.body import read_body
@@ -54,11 +54,10 @@ class Api:
             asked = Asked(dict(request.match_info), query, body)
             try:
                 loop = asyncio.get_running_loop()
-                value = await loop.run_in_executor(self._threads, operation.work, self.office, asked)
+                office = replace(self.office, desk=replace(self.office.desk, who=_who(request)))
+                value = await loop.run_in_executor(self._threads, operation.work, office, asked)
             except UserError as error:
-                raise _refusal(
-                    web.HTTPNotFound if isinstance(error, UnknownError) else web.HTTPConflict, error
-                ) from None
+                raise _refusal(error) from None
             except OSError as error:
                 raise ImagebuilderError.of(error) from None
             headers = {hdrs.CACHE_CONTROL: "no-store"}
@@ -82,7 +81,15 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return web.Response(body=json.dumps(value).encode(), status=refused.status, content_type=JSON, headers=headers)
 
 
-def _refusal(kind: type[web.HTTPException], error: ImagebuilderError) -> web.HTTPException:
+def _who(request: web.Request) -> str:
+    """The operator, as he calls himself and where he asks from."""
+    name = "".join(letter for letter in request.headers.get(hdrs.FROM, "") if letter.isprintable())
+    return f"{name[:64] or 'operator'} ({request.remote})"
+
+
+def _refusal(error: UserError) -> web.HTTPException:
+    kinds: dict[type, type[web.HTTPException]] = {UnknownError: web.HTTPNotFound, ForbiddenError: web.HTTPForbidden}
+    kind = kinds.get(type(error), web.HTTPConflict)
     return kind(text=json.dumps({"error": error.message, "hint": error.hint}), content_type=JSON)
 
 

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from imagebuilder.errors import ForbiddenError
 from imagebuilder.serve.api.operation import Asked, Input, Line, Office, Operation
 from imagebuilder.serve.desk import Ordered
+from imagebuilder.serve.state.journal import Entry
 from imagebuilder.serve.state.output import News, Position
 from imagebuilder.serve.state.tasks import LONGEST, Order, Task
 
@@ -24,15 +26,23 @@ class Which(Input):
 
 
 class Command(Input):
-    """A line for /bin/sh, the seconds that it may take, how often it may be begun again when it was lost."""
+    """A line for /bin/sh, the seconds that it may take, how often it may be begun again when it was lost.
+
+    One that `destroys` needs somebody who is `sure`, and profiles that allow it.
+    """
 
     command: Annotated[str, Field(pattern=r"^[^\x00]+$", max_length=100_000)]
     timeout: Annotated[int, Field(strict=True, gt=0, le=LONGEST)] = 600
     retries: Annotated[int, Field(strict=True, ge=0, le=LONGEST)] = 0
 
+    destroys: Literal["", "erase", "flash"] = ""
+    sure: Annotated[bool, Field(strict=True)] = False
+
     def order(self) -> Order:
-        """The same as a value."""
-        return Order(self.command, self.timeout, self.retries)
+        """The same as a value. Raises ForbiddenError for what nobody is sure of."""
+        if self.destroys and not self.sure:
+            raise ForbiddenError(f"this would {self.destroys}, and nobody says that he is sure")
+        return Order(self.command, self.timeout, self.retries, destroys=self.destroys)
 
 
 class Known(Input):
@@ -71,6 +81,13 @@ class NewsList:
 
 
 @dataclass(frozen=True, slots=True)
+class Journal:
+    """Who asked for what, the last first."""
+
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class OrderedTasks:
     """Tasks that wait for their nodes now."""
 
@@ -101,6 +118,10 @@ def _news(office: Office, asked: Asked) -> NewsList:
     return NewsList(office.desk.news([Position(**known.model_dump()) for known in asked.body.tasks]))
 
 
+def _journal(office: Office, _: Asked) -> Journal:
+    return Journal(office.desk.journal())
+
+
 def _withdraw(office: Office, asked: Asked) -> TaskIds:
     office.desk.withdraw(asked.body.tasks)
     return TaskIds(tasks=asked.body.tasks)
@@ -121,5 +142,6 @@ OPERATIONS = (
     Operation("GET", "/tasks/{task}", "A task, with all that its command said", Task, _show),
     Operation("DELETE", "/tasks/{task}", "Do not begin a task; 409 if it has begun", Task, _cancel),
     Operation("POST", "/tasks/news", "What tasks have said since, and how they ended", NewsList, _news, body=Positions),
+    Operation("GET", "/journal", "Who asked for what", Journal, _journal),
     Operation("POST", "/tasks/withdrawn", "Do not begin what has not begun", TaskIds, _withdraw, body=TaskIds),
 )

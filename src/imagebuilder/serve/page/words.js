@@ -3,7 +3,7 @@
 export const STATES = {
   failed: "failed",
   booting: "booting",
-  asked: "got its script",
+  script: "got its script",
   discovered: "discovered",
   started: "started",
   ready: "ready",
@@ -54,7 +54,7 @@ export const short = (digest) => digest.replace("sha256:", "").slice(0, 12);
 
 export const title = (node) => node.name || node.node;
 
-export const moves = (node) => node.state === "booting" || node.state === "asked" || node.state === "discovered";
+export const moves = (node) => node.state === "booting" || node.state === "script" || node.state === "discovered";
 
 /** How much of a boot is done, from 0 to 1: nine tenths of it is fetching, as far as anybody knows how much that is. */
 export function done(node) {

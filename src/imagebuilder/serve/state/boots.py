@@ -13,6 +13,8 @@ from imagebuilder.serve.state.tables import BOOTS, EVENTS
 
 SCRIPT = "script"
 """The phase of a boot that has not reported anything."""
+LAST_PHASE = "switch"
+"""What the initrd reports last."""
 AGENT = "agent"
 """The phase of a boot whose agent has asked for tasks."""
 KEEP = 20

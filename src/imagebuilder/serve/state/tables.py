@@ -61,6 +61,17 @@ EVENTS = Table(
     _text("detail", 1024),
 )
 
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _number("at"),
+    _text("who", 128),
+    _text("what", 32),
+    _text("which", 256),
+    _text("detail", 1024),
+)
+
 OUTPUT = Table(
     "task_output",
     METADATA,
@@ -81,6 +92,7 @@ TASKS = Table(
     _number("timeout"),
     _number("retries"),
     _text("state", 16),
+    _text("destroys", 16),
     _number("created"),
     _number("given"),
     _number("finished"),

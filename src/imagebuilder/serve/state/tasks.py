@@ -36,13 +36,15 @@ _NOTHING: ColumnElement[str] = literal("")
 class Order:
     """A command for /bin/sh, the seconds that it may take, how often it may be begun again when it was lost.
 
-    Its `kind` is COMMAND, or INVENTORY, whose command is a program of ours that the node fetches.
+    Its `kind` is COMMAND, or INVENTORY, whose command is a program of ours that the node fetches. `destroys` says that
+    it does (`erase`, `flash`), "" that it does not.
     """
 
     command: str
     timeout: int = 600
     retries: int = 0
     kind: str = COMMAND
+    destroys: str = ""
 
 
 TAKE_INVENTORY = Order("./inventory.sh", timeout=300, retries=3, kind=INVENTORY)
@@ -87,6 +89,7 @@ def queue(connection: Connection, node_id: str, order: Order, now: int) -> str:
             command=order.command,
             timeout=order.timeout,
             retries=order.retries,
+            destroys=order.destroys,
             state=QUEUED,
             created=now,
             given=0,
@@ -128,6 +131,12 @@ def finish(connection: Connection, node_id: str, task_id: str, result: Result, n
 def expire(connection: Connection, now: int) -> None:
     """Take for lost what should have ended."""
     _lose(connection, TASKS.c.given + TASKS.c.timeout + _GRACE < now, now)
+
+
+def waiting_to_destroy(connection: Connection, node_id: str) -> list[Task]:
+    """The tasks of a node that will destroy something, and have not begun."""
+    which = (TASKS.c.node_id == node_id, TASKS.c.state == QUEUED, TASKS.c.destroys != "")
+    return [_task(row._mapping) for row in connection.execute(_ALL.where(*which).order_by(TASKS.c.number))]
 
 
 def withdraw(connection: Connection, task_ids: Sequence[str], now: int) -> int:
@@ -199,7 +208,7 @@ def _forget(connection: Connection, node_id: str) -> None:
 
 
 def _task(row: RowMapping) -> Task:
-    order = Order(row["command"], row["timeout"], row["retries"], row["kind"])
+    order = Order(row["command"], row["timeout"], row["retries"], row["kind"], row["destroys"])
     result = Result(row["status"], row["stdout"], row["stderr"])
     times = (row["created"], row["given"], row["finished"])
     return Task(row["id"], row["identity"], order, row["state"], *times, result)
