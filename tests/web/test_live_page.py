@@ -21,6 +21,7 @@ pytestmark = pytest.mark.web
 
 HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 PROFILES = "profiles: {all: {image: discovery}}\n"
+FOR_ALL = PROFILES + "default: all\n"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 @pytest.fixture(scope="module")
 def nodes_yml(layout: Layout) -> Path:
     path = layout.root.parent / "nodes.yml"
-    path.write_text(PROFILES)
+    path.write_text(FOR_ALL)
     return path
 
 
@@ -65,8 +66,9 @@ def browser(server: BootServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
+def page(browser: Page, nodes_yml: Path) -> Iterator[Page]:
     yield browser
+    nodes_yml.write_text(FOR_ALL)
     assert browser.run("window.sameDocument"), "the page was loaded again"
     assert browser.complaints == []
     browser.run("location.hash = '#/nodes'")
@@ -117,6 +119,7 @@ def shows(page: Page, mac: str, *texts: str) -> None:
 
 
 def test_node_is_followed_from_discovered_to_ready(page: Page, server: BootServer, nodes_yml: Path) -> None:
+    nodes_yml.write_text(PROFILES)
     node = Node(server, 1)
     node.ask()
     shows(page, node.mac, "discovered", "nothing to boot")
@@ -162,9 +165,8 @@ def test_node_is_followed_from_discovered_to_ready(page: Page, server: BootServe
 
 
 def test_node_with_a_damaged_layer_shows_its_code_with_an_explanation_and_its_log(
-    page: Page, server: BootServer, nodes_yml: Path
+    page: Page, server: BootServer
 ) -> None:
-    nodes_yml.write_text(PROFILES + "default: all\n")
     node = Node(server, 2)
     node.ask()
     node.phase("kernel", 1000)
@@ -238,7 +240,7 @@ def test_error_in_nodes_yml_stays_on_the_page_until_it_is_mended(page: Page, nod
     nodes_yml.write_text(PROFILES + "default: al\n")
     page.until("document.querySelector('#problem').innerText.includes('there is no profile `al`')")
     assert "stays in force" in page.run("document.querySelector('#problem').innerText")
-    nodes_yml.write_text(PROFILES + "default: all\n")
+    nodes_yml.write_text(FOR_ALL)
     page.until("document.querySelector('#problem').hidden")
 
 

@@ -41,6 +41,8 @@ from imagebuilder.serve.transfers import Transfers
 TICK = 0.25
 _SECOND = 4
 """So many ticks."""
+_PAUSE = 5
+"""Seconds after which the state is read again that could not be read."""
 _WARM = 30
 """Seconds for which things are told on after somebody has looked."""
 _KEEP_ALIVE = 15
@@ -103,10 +105,17 @@ class Live:
     async def background(self, _: web.Application) -> AsyncIterator[None]:
         """Tell what happens for as long as the application runs."""
         task = asyncio.create_task(self._run())
+        task.add_done_callback(self._ended)
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """It should not end by itself: that would leave pages with what they have, and nobody would know."""
+        if not task.cancelled():
+            self._tell(f"the page gets no news any more, by a defect of ours: {task.exception()!r}")
+            self.feed.close()
 
     async def stop(self, _: web.Application) -> None:
         """Let go of browsers, which would stay for ever."""
@@ -173,7 +182,7 @@ class Live:
                 await self._tick()
             except ImagebuilderError as error:
                 self._tell(error.message)
-                await asyncio.sleep(_SECOND)
+                await asyncio.sleep(_PAUSE)
                 self.feed.restart()
 
     async def _tick(self) -> None:

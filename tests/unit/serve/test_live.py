@@ -231,6 +231,9 @@ def test_file_under_way_moves_its_node(layout: Layout, tmp_path: Path) -> None:
             ((_, count, rate),) = events.until("progress")
             assert 4_999_000 <= count < 12_000_000
             assert rate >= 0
+            assert row_of(server, MAC)["bytes"] >= count
+            token_of(server, "52:54:00:00:00:99")  # of two at one address nobody knows whose bytes they are
+            assert row_of(server, MAC)["bytes"] == len(b"kernel") + len(b"initrd")
             node.close()
             began = time.monotonic()
             with stream(server, events.last):

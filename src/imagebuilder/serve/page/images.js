@@ -26,6 +26,7 @@ export class Images {
   show(digest) {
     this.digest = digest;
     if (this.told) this.open();
+    if (this.told && digest) this.one.scrollIntoView({ block: "nearest" });
   }
 
   escape() {
@@ -72,7 +73,7 @@ export class Images {
         "section",
         { class: "card" },
         h("div", { class: "line" }, h("h2", null, `Image ${short(this.digest)}`), h("a", { class: "close", href: "#/images", "aria-label": "Close (Esc)" }, "×")),
-        table(["Layer", "File", "Digest", "#Size"], rows),
+        h("div", { class: "layers" }, table(["Layer", "File", "Digest", "#Size"], rows)),
         packages(this.digest),
         sizes(this.digest),
       ),

@@ -108,7 +108,7 @@ export class Node {
         h("b", null, `${boot.number}`),
         h("span", null, time(boot.started)),
         h("span", null, boot.code || OUTCOMES[boot.phase] || `ended in ${boot.phase}`),
-        h("code", null, `${boot.choice.image} ${short(boot.choice.manifest)}`),
+        h("code", null, `${short(boot.choice.manifest)} ${boot.choice.image}`),
       ),
     );
     return h("div", { class: "boots" }, rows);
