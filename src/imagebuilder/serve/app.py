@@ -19,6 +19,7 @@ from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.local import LocalDesk
 from imagebuilder.serve.metrics import METRICS, Metrics
 from imagebuilder.serve.nodes import Nodes, start_for
+from imagebuilder.serve.openapi import openapi_route
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
 from imagebuilder.serve.reports import Reports
@@ -77,12 +78,15 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     app[METRICS] = metrics
     app.on_cleanup.append(close)
-    app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
-    app.add_routes(Reports(database, tell).routes())
-    app.add_routes(Tasks(database, tell, nodes).routes())
-    app.add_routes(settings.operator.routes())
-    app.add_routes(settings.operator.guarded(api.routes()))
-    app.add_routes(metrics.routes(database))
+    table = [
+        *BootScripts(choose, settings.address, database, tell).routes(),
+        *Reports(database, tell).routes(),
+        *Tasks(database, tell, nodes).routes(),
+        *settings.operator.routes(),
+        *settings.operator.guarded(api.routes()),
+        *metrics.routes(database),
+    ]
+    app.add_routes([*table, openapi_route(table)])
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app
