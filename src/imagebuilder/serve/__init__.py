@@ -13,6 +13,7 @@ reports.py    what nodes report of their boots; body.py has the bodies of reques
 tasks.py      RackHD's task protocol; inventory.sh is a task of ours, hardware.py what its result says
 desk.py       what an operator can ask for: local.py does it, remote.py asks a server; follow.py waits for tasks
 api/          the same over HTTP
+described.py  what routes say of themselves; openapi.py makes a document of it
 metrics.py    numbers for Prometheus
 operator.py   who may see and change it: a token, a cookie; guards routes
 state/        what is remembered of nodes; listing.py shows it

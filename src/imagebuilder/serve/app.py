@@ -23,6 +23,7 @@ from imagebuilder.serve.live import Live, Sources
 from imagebuilder.serve.local import LocalDesk
 from imagebuilder.serve.metrics import METRICS, Metrics
 from imagebuilder.serve.nodes import Nodes, start_for
+from imagebuilder.serve.openapi import openapi_route
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
 from imagebuilder.serve.reports import Reports
@@ -94,14 +95,17 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app.cleanup_ctx.append(live.background)
     app.on_shutdown.append(live.stop)
     app.on_cleanup.append(close)
-    app.add_routes(BootScripts(choose, settings.address, database, tell, seen).routes())
-    app.add_routes(Reports(database, tell, live.touch).routes())
-    app.add_routes(Tasks(database, tell, live.touch, nodes).routes())
-    app.add_routes(settings.operator.routes())
-    for part in (api, live, Details(database, Inventories(database)), Images(shelf)):
-        app.add_routes(settings.operator.guarded(part.routes()))
-    app.add_routes(metrics.routes(database))
-    app.add_routes(page_routes())
+    operators = (api, live, Details(database, Inventories(database)), Images(shelf))
+    table = [
+        *BootScripts(choose, settings.address, database, tell, seen).routes(),
+        *Reports(database, tell, live.touch).routes(),
+        *Tasks(database, tell, live.touch, nodes).routes(),
+        *settings.operator.routes(),
+        *settings.operator.guarded(route for part in operators for route in part.routes()),
+        *metrics.routes(database),
+        *page_routes(),
+    ]
+    app.add_routes([*table, openapi_route(table)])
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

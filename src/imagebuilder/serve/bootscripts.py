@@ -14,20 +14,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host import clock
-from imagebuilder.serve.identity import Identity, normal_mac, normal_server
+from imagebuilder.serve.described import WORDS, Description, described
+from imagebuilder.serve.identity import MAC_PATTERN, UUID_PATTERN, Identity, normal_mac, normal_server
 from imagebuilder.serve.metrics import METRICS
 from imagebuilder.serve.scripts import Loader, Start, asking_script, boot_script, refusing_script
 from imagebuilder.serve.state import boots, nodes
 from imagebuilder.serve.state.boots import Choice
 from imagebuilder.serve.state.database import Database
 
+_ANSWERS = {200: WORDS, 400: WORDS}
 _UNCACHED = {"Cache-Control": "no-store"}
+
+
+class Asking(BaseModel):
+    """Who a node is, as far as it says so."""
+
+    mac: Annotated[str, Field(pattern=f"^(?:{MAC_PATTERN})?$")] = ""
+    uuid: Annotated[str, Field(pattern=f"^(?:{UUID_PATTERN})?$")] = ""
+    serial: str = ""
+    vendor: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,7 @@ class BootScripts:
             web.get("/grub/grub.cfg-{mac}", self._grub),
         ]
 
+    @described(Description("A boot script for iPXE: for a node, or to have it say who it is", _ANSWERS, query=Asking))
     async def _ipxe(self, request: web.Request) -> web.Response:
         try:
             identity = Identity.from_query(request.query)
@@ -61,9 +76,11 @@ class BootScripts:
             return _script(asking_script(Loader.IPXE, self._server(request)))
         return await self._own(request, Loader.IPXE, identity)
 
+    @described(Description("A configuration for GRUB, to have it say who it is", _ANSWERS))
     async def _ask_grub(self, request: web.Request) -> web.Response:
         return _script(asking_script(Loader.GRUB, self._server(request)))
 
+    @described(Description("A node's configuration for GRUB", {**_ANSWERS, 404: WORDS}))
     async def _grub(self, request: web.Request) -> web.Response:
         try:
             identity = Identity(mac=normal_mac(request.match_info["mac"]))

@@ -28,6 +28,7 @@ from sqlalchemy import Connection
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host import clock
 from imagebuilder.serve.catalog import Catalog, Shelf
+from imagebuilder.serve.described import JSON, PROBLEM, Content, Description, described
 from imagebuilder.serve.explanations import explanations
 from imagebuilder.serve.feed import Feed
 from imagebuilder.serve.nodes import Nodes
@@ -121,6 +122,13 @@ class Live:
         """Let go of browsers, which would stay for ever."""
         self.feed.close()
 
+    @described(
+        Description(
+            "All nodes and the last tasks",
+            {200: Content(JSON, dict[str, Any]), **dict.fromkeys((401, 403, 503), PROBLEM)},
+            tag="server",
+        )
+    )
     async def _status(self, _: web.Request) -> web.Response:
         self._look()
         before = self.feed.last

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from imagebuilder.host import clock
+from imagebuilder.serve.described import WORDS, Description, described
 from imagebuilder.serve.state.counts import count
 from imagebuilder.serve.state.database import Database
 
@@ -83,6 +84,7 @@ class Metrics:
     def routes(self, database: Database) -> list[web.RouteDef]:
         """What is answered here."""
 
+        @described(Description("Numbers for Prometheus", {200: WORDS}, tag="server"))
         async def metrics(_: web.Request) -> web.Response:
             counts = await database.run(count)
             _set(self._nodes, counts.nodes)

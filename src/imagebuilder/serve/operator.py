@@ -9,6 +9,7 @@ session, another token ends all. Requests with it must not come from another sit
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import hmac
@@ -16,23 +17,36 @@ import ipaddress
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ConfigDict, Field
 
 from imagebuilder.errors import UserError
 from imagebuilder.host import clock, files
 from imagebuilder.host.tokens import new_token
 from imagebuilder.serve.body import read_body
+from imagebuilder.serve.described import JSON, PROBLEM, Content, Description, described
 
 LOGIN, LOGOUT = "/api/1/login", "/api/1/logout"
 COOKIE = "imagebuilder"
+GUARDED = "guarded"
+"""The attribute of a handler that is for the operator only."""
 _SESSION_SECONDS = 7 * 24 * 3600
 _LOGIN_BYTES = 1000
 _TOKEN = re.compile("[!-~]{16,500}")
 _OPEN_TO_ALL = 0o007
+
+
+class Login(BaseModel):
+    """The operator's token."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: Annotated[str, Field(max_length=500)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,7 @@ class Operator:
     With `tls`, nobody is the operator who speaks over a network in clear.
     """
 
-    token: str = field(default_factory=new_token, repr=False)
+    token: str = dataclasses.field(default_factory=new_token, repr=False)
     tls: bool = False
 
     def guarded(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
@@ -70,17 +84,26 @@ class Operator:
                 )
             return await handler(request)
 
+        guarded.__dict__[GUARDED] = True
         return guarded
 
+    @described(
+        Description(
+            "Get a cookie for the operator's token",
+            {204: None, **dict.fromkeys((400, 401, 403, 408, 413, 415), PROBLEM)},
+            bodies=(Content(JSON, Login),),
+            tag="operator",
+        )
+    )
     async def _login(self, request: web.Request) -> web.Response:
         self._refuse_in_clear(request)
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text='what is wanted is JSON: {"token": "..."}\n')
         try:
-            token = json.loads(await read_body(request, _LOGIN_BYTES))["token"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            token = Login.model_validate(json.loads(await read_body(request, _LOGIN_BYTES))).token
+        except (ValueError, RecursionError):
             raise web.HTTPBadRequest(text='what is wanted is {"token": "..."}\n') from None
-        if not (isinstance(token, str) and self._is_token(token) and _is_own_page(request)):
+        if not (self._is_token(token) and _is_own_page(request)):
             raise web.HTTPUnauthorized(
                 text="this is not the operator's token\n", headers={"WWW-Authenticate": "Bearer"}
             )
@@ -91,6 +114,7 @@ class Operator:
         )
         return response
 
+    @described(Description("Lose the cookie", {204: None}, tag="operator"))
     async def _logout(self, request: web.Request) -> web.Response:
         response = web.Response(status=204)
         response.del_cookie(COOKIE, httponly=True, samesite="Strict", secure=request.secure)

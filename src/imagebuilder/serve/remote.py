@@ -16,8 +16,9 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from imagebuilder.errors import ForbiddenError, ImagebuilderError, UnknownError, UnreachableError, UserError
 from imagebuilder.serve.api.nodes import Machines
-from imagebuilder.serve.api.operation import PREFIX, Problem
-from imagebuilder.serve.api.tasks import NewsList, OrderedTasks, TaskIds
+from imagebuilder.serve.api.operation import PREFIX
+from imagebuilder.serve.api.tasks import AT_ONCE, NewsList, OrderedTasks, TaskIds
+from imagebuilder.serve.described import Problem
 from imagebuilder.serve.desk import Assigned, Inventory, MachineDetails, Ordered
 from imagebuilder.serve.listing import Machine
 from imagebuilder.serve.state.output import News, Position
@@ -72,11 +73,15 @@ class RemoteDesk:
         return self._ask("POST", f"/profiles/{quote(profile, safe='')}/tasks", OrderedTasks, _command(order)).tasks
 
     def news(self, positions: Sequence[Position]) -> list[News]:
-        body = {"tasks": [asdict(position) for position in positions]}
-        return self._ask("POST", "/tasks/news", NewsList, body).news
+        found = []
+        for start in range(0, len(positions), AT_ONCE):
+            body = {"tasks": [asdict(position) for position in positions[start : start + AT_ONCE]]}
+            found += self._ask("POST", "/news", NewsList, body).news
+        return found
 
     def withdraw(self, task_ids: Sequence[str]) -> None:
-        self._ask("POST", "/tasks/withdrawn", TaskIds, {"tasks": list(task_ids)})
+        for start in range(0, len(task_ids), AT_ONCE):
+            self._ask("POST", "/withdrawals", TaskIds, {"tasks": list(task_ids[start : start + AT_ONCE])})
 
     def close(self) -> None:
         self._pool.clear()

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from imagebuilder.host import clock
 from imagebuilder.serve.body import read_body
+from imagebuilder.serve.described import WORDS, Content, Description, described
 from imagebuilder.serve.metrics import METRICS, Metrics
 from imagebuilder.serve.state import boots, nodes
 from imagebuilder.serve.state.boots import Event
@@ -45,6 +46,13 @@ class Reports:
         """What is answered here."""
         return [web.post("/report/{token:[0-9a-f]{24}}", self._report)]
 
+    @described(
+        Description(
+            "What a node reports of its boot: its record so far, or the end of its log",
+            {204: None, **dict.fromkeys((400, 404, 408, 413, 415, 503), WORDS)},
+            bodies=(Content(RECORD), Content(LOG)),
+        )
+    )
     async def _report(self, request: web.Request) -> web.Response:
         token = request.match_info["token"]
         if request.content_type == RECORD:

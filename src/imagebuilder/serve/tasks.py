@@ -19,14 +19,16 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from imagebuilder.host import clock
 from imagebuilder.serve.body import read_body
-from imagebuilder.serve.identity import normal_mac
+from imagebuilder.serve.described import JSON, WORDS, Content, Description, described
+from imagebuilder.serve.identity import MAC_PATTERN, normal_mac
 from imagebuilder.serve.nodes import Nodes
 from imagebuilder.serve.state import boots, journal, nodes, output, tasks
 from imagebuilder.serve.state.database import Database
@@ -39,9 +41,33 @@ _AGENT = f"/api/{_VERSION}/tasks/{{agent:[0-9a-f]{{24}}}}"
 _RESULT_BYTES = 10_000_000
 _PIECE_BYTES = 1 << 20
 _KILL_AFTER = 10
+_NUMBER = "[0-9]{1,9}"
 _TOKEN = re.compile("[0-9a-f]{24}")
 _INVENTORY = Path(__file__).with_name("inventory.sh")
 _NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Bootstrap(BaseModel):
+    """Which node asks, and the token of its boot script."""
+
+    macAddress: Annotated[str, Field(pattern=f"^(?:{MAC_PATTERN})$")]  # noqa: N815 - RackHD's name
+    token: str = ""
+
+
+class Where(BaseModel):
+    """The path of a node's tasks."""
+
+    tasksPath: str  # noqa: N815 - RackHD's name
+
+
+class Start(BaseModel):
+    """How many bytes came before."""
+
+    start: Annotated[str, Field(pattern=f"^{_NUMBER}$")]
+
+
+def _refused(*statuses: int) -> dict[int, Content]:
+    return dict.fromkeys(statuses, WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +93,9 @@ class Tasks:
             web.get(f"{_AGENT}/inventory.sh", self._inventory),
         ]
 
+    @described(
+        Description("Where a node's tasks are", {200: Content(JSON, Where), **_refused(403, 404)}, query=Bootstrap)
+    )
     async def _bootstrap(self, request: web.Request) -> web.Response:
         try:
             mac = normal_mac(request.query.get("macAddress", ""))
@@ -92,6 +121,7 @@ class Tasks:
         path = f"/api/{request.match_info['version']}/tasks/{agent}"
         return web.json_response({"tasksPath": path}, headers=_NO_STORE)
 
+    @described(Description("The next task", {200: Content(JSON, dict[str, Any]), 204: None, **_refused(404)}))
     async def _next(self, request: web.Request) -> web.Response:
         agent, now = request.match_info["agent"], clock.now()
 
@@ -129,8 +159,18 @@ class Tasks:
             Deed(SERVER, f"did not {it.order.destroys}", it.node, "its profile allows it no more") for it in forbidden
         ]
 
+    @described(
+        Description(
+            "The result of a task",
+            {201: None, **_refused(400, 404, 408, 413)},
+            bodies=(Content(JSON, dict[str, Any]),),
+        )
+    )
     async def _result(self, request: web.Request) -> web.Response:
         agent, now = request.match_info["agent"], clock.now()
+        # Strangers are not listened to for long.
+        if await self.database.run(lambda connection: boots.of_agent(connection, agent)) is None:
+            raise web.HTTPNotFound(text="no agent has its tasks here\n")
         body = await read_body(request, _RESULT_BYTES)
         try:
             task_id, result = parse_result(body)
@@ -145,10 +185,18 @@ class Tasks:
             raise web.HTTPNotFound(text="this node was given no such task\n")
         return web.Response(status=201)
 
+    @described(
+        Description(
+            "What a command has said behind its first bytes, while it runs",
+            {204: None, **_refused(400, 404, 408, 409, 413)},
+            query=Start,
+            bodies=(Content("application/octet-stream"),),
+        )
+    )
     async def _output(self, request: web.Request) -> web.Response:
         agent, task_id, stream = (request.match_info[name] for name in ("agent", "task", "stream"))
         start = request.query.get("start", "")
-        if not re.fullmatch("[0-9]{1,9}", start, re.ASCII):
+        if not re.fullmatch(_NUMBER, start):
             raise web.HTTPBadRequest(text="start is no number\n")
         data = await read_body(request, _PIECE_BYTES)
 
@@ -165,9 +213,13 @@ class Tasks:
             raise web.HTTPConflict(text="what comes before this is not known\n")
         return web.Response(status=204)
 
+    @described(Description("An empty file", {200: None, **_refused(404)}))
     async def _nothing(self, _: web.Request) -> web.Response:
         return web.Response(body=b"")
 
+    @described(
+        Description("A program that takes an inventory", {200: Content("application/octet-stream"), **_refused(404)})
+    )
     async def _inventory(self, _: web.Request) -> web.Response:
         return web.Response(body=_INVENTORY.read_bytes())
 

@@ -86,9 +86,9 @@ def test_command_is_asked_for_done_and_shown(server: BootServer) -> None:
     assert ordered["node"] == MAC
     (waiting,) = ask(server, "GET", "/tasks?state=queued&node=r1n7")["tasks"]
     assert (waiting["id"], waiting["order"]["command"]) == (ordered["task"], "lsblk")
-    assert ask(server, "POST", "/tasks/news", {"tasks": [{"task": ordered["task"]}]})["news"] == []
+    assert ask(server, "POST", "/news", {"tasks": [{"task": ordered["task"]}]})["news"] == []
     assert work(server, path, "sda\n").endswith("lsblk")
-    (news,) = ask(server, "POST", "/tasks/news", {"tasks": [{"task": ordered["task"]}]})["news"]
+    (news,) = ask(server, "POST", "/news", {"tasks": [{"task": ordered["task"]}]})["news"]
     shown = ask(server, "GET", f"/tasks/{ordered['task']}")
     assert news == {"task": ordered["task"], "given": shown["given"], "stdout": "", "stderr": "", "ended": shown}
     assert shown["result"] == {"status": 0, "stdout": "sda\n", "stderr": ""}
@@ -100,7 +100,7 @@ def test_what_waits_can_be_withdrawn(server: BootServer) -> None:
     path = boot(server)
     first, second = (ask(server, "POST", f"/nodes/{MAC}/tasks", {"command": "x"}, 201)["task"] for _ in range(2))
     assert ask(server, "DELETE", f"/tasks/{first}")["state"] == "withdrawn"
-    assert ask(server, "POST", "/tasks/withdrawn", {"tasks": [first, second]})
+    assert ask(server, "POST", "/withdrawals", {"tasks": [first, second]})
     assert ask(server, "GET", f"/tasks/{second}")["state"] == "withdrawn"
     assert server.get(path).status == 204
 
@@ -211,7 +211,7 @@ def test_channel_moves_and_goes_back(server: BootServer, layout: Layout) -> None
         ("POST", "/nodes/r1n7/tasks", {"command": "x", "destroys": "all"}, 400),
         ("POST", "/nodes/r1n7/tasks", [], 400),
         ("POST", "/nodes/r1n7/tasks", {"command": "x" * 1_100_000}, 413),
-        ("POST", "/tasks/news", {"tasks": ["x"]}, 400),
+        ("POST", "/news", {"tasks": ["x"]}, 400),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -234,7 +234,7 @@ def all_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BootServer
 
 
 def test_body_that_is_no_json_is_refused(all_servers: BootServer) -> None:
-    path, operator = "/api/1/tasks/news", all_servers.operator
+    path, operator = "/api/1/news", all_servers.operator
     assert all_servers.ask("POST", path, b"{", Content_Type="application/json", **operator).status == 400
     assert all_servers.ask("POST", path, b"[" * 100_000, Content_Type="application/json", **operator).status == 400
     assert all_servers.ask("POST", path, b"{}", Content_Type="text/plain", **operator).status == 415

@@ -164,7 +164,9 @@ def test_every_node_is_counted_in_one_state(database: Database) -> None:
             report(database, token, [Event(phase, 1, code="NB-RAM" if phase == "error" else "")], 3)
     database.do(lambda connection: nodes.see(connection, NODE, "", 4))
     ready = begin(database, 5, Identity(serial="CN9"))
-    database.do(lambda connection: boots.admit_agent(connection, boots.of_token(connection, ready) or pytest.fail(), 6))
+    boot = database.do(lambda connection: boots.of_token(connection, ready))
+    assert boot
+    database.do(partial(boots.admit_agent, boot=boot, now=6))
     counts = database.do(count)
     assert set(counts.nodes) == {"discovered", "script", "booting", "started", "failed", "ready"}
     assert set(counts.nodes.values()) == {1}

@@ -41,14 +41,6 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a request was refused, and the way out."""
-
-    error: str
-    hint: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Operation:
     """`work` is done in a thread and returns an `answer`; it raises UserError for what cannot be.
 

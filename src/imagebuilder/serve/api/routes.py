@@ -21,9 +21,9 @@ from imagebuilder.errors import ForbiddenError, ImagebuilderError, UnknownError,
 from imagebuilder.serve.api import images, nodes, tasks
 from imagebuilder.serve.api.operation import PREFIX, Asked, Input, Office, Operation
 from imagebuilder.serve.body import read_body
+from imagebuilder.serve.described import JSON, PROBLEM, Content, Description, described
 
 OPERATIONS = (*nodes.OPERATIONS, *tasks.OPERATIONS, *images.OPERATIONS)
-JSON = "application/json"
 BODY_BYTES = 1 << 20
 _THREADS = 4
 _KEPT_HEADERS = (hdrs.ALLOW, hdrs.WWW_AUTHENTICATE)
@@ -37,9 +37,8 @@ class Api:
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "operator"))
 
     def routes(self) -> list[web.RouteDef]:
-        """What is answered here, to be guarded. Longer paths come first: `news` is no task."""
-        table = sorted(OPERATIONS, key=lambda operation: operation.path.count("{"))
-        return [web.route(it.method, PREFIX + it.path, self._handler(it)) for it in table]
+        """What is answered here, to be guarded."""
+        return [web.route(it.method, PREFIX + it.path, self._handler(it)) for it in OPERATIONS]
 
     def close(self) -> None:
         """Wait for what is under way."""
@@ -48,6 +47,7 @@ class Api:
     def _handler(self, operation: Operation) -> Handler:
         answer = TypeAdapter(operation.answer)
 
+        @described(_description(operation))
         async def handle(request: web.Request) -> web.StreamResponse:
             query = _checked(operation.query, dict(request.query)) if operation.query else None
             body = _checked(operation.body, await _json(request)) if operation.body else None
@@ -79,6 +79,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         headers = {name: refused.headers[name] for name in _KEPT_HEADERS if name in refused.headers}
         value = {"error": (refused.text or refused.reason).strip(), "hint": None}
         return web.Response(body=json.dumps(value).encode(), status=refused.status, content_type=JSON, headers=headers)
+
+
+def _description(operation: Operation) -> Description:
+    refusals = [400, 401, 403, 404, 409, 503] + ([408, 413, 415] if operation.body else [])
+    return Description(
+        operation.summary,
+        {operation.status: Content(JSON, operation.answer), **dict.fromkeys(refusals, PROBLEM)},
+        operation.query,
+        (Content(JSON, operation.body),) if operation.body else (),
+        tag=operation.path.split("/")[1],
+    )
 
 
 def _who(request: web.Request) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from imagebuilder.errors import ForbiddenError
 from imagebuilder.serve.api.operation import Asked, Input, Line, Office, Operation
@@ -14,8 +14,20 @@ from imagebuilder.serve.state.journal import Entry
 from imagebuilder.serve.state.output import News, Position
 from imagebuilder.serve.state.tasks import LONGEST, Order, Task
 
+AT_ONCE = 1000
+"""So many tasks may be asked for in one request."""
 TaskId = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
-Count = Annotated[int, Field(strict=True, ge=0, le=(1 << 53) - 1)]
+
+
+def _number(value: Any) -> Any:
+    """JSON has one kind of numbers, and 9.0 is 9; text is none."""
+    if type(value) not in (int, float):
+        raise ValueError("this is no number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+Count = Annotated[Whole, Field(ge=0, le=(1 << 53) - 1)]
 
 
 class Which(Input):
@@ -32,8 +44,8 @@ class Command(Input):
     """
 
     command: Annotated[str, Field(pattern=r"^[^\x00]+$", max_length=100_000)]
-    timeout: Annotated[int, Field(strict=True, gt=0, le=LONGEST)] = 600
-    retries: Annotated[int, Field(strict=True, ge=0, le=LONGEST)] = 0
+    timeout: Annotated[Whole, Field(gt=0, le=LONGEST)] = 600
+    retries: Annotated[Whole, Field(ge=0, le=LONGEST)] = 0
 
     destroys: Literal["", "erase", "flash"] = ""
     sure: Annotated[bool, Field(strict=True)] = False
@@ -57,13 +69,13 @@ class Known(Input):
 class Positions(Input):
     """Tasks, and what is known of them."""
 
-    tasks: Annotated[list[Known], Field(max_length=20_000)]
+    tasks: Annotated[list[Known], Field(max_length=AT_ONCE)]
 
 
 class TaskIds(Input):
     """Some tasks."""
 
-    tasks: Annotated[list[TaskId], Field(max_length=20_000)]
+    tasks: Annotated[list[TaskId], Field(max_length=AT_ONCE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,7 @@ OPERATIONS = (
     Operation("GET", "/tasks", "List tasks, without what their commands said", Tasks, _list, query=Which),
     Operation("GET", "/tasks/{task}", "A task, with all that its command said", Task, _show),
     Operation("DELETE", "/tasks/{task}", "Do not begin a task; 409 if it has begun", Task, _cancel),
-    Operation("POST", "/tasks/news", "What tasks have said since, and how they ended", NewsList, _news, body=Positions),
+    Operation("POST", "/news", "What tasks have said since, and how they ended", NewsList, _news, body=Positions),
     Operation("GET", "/journal", "Who asked for what", Journal, _journal),
-    Operation("POST", "/tasks/withdrawn", "Do not begin what has not begun", TaskIds, _withdraw, body=TaskIds),
+    Operation("POST", "/withdrawals", "Do not begin what has not begun", TaskIds, _withdraw, body=TaskIds),
 )
