@@ -93,13 +93,13 @@ def test_command_is_asked_for_done_and_shown(server: BootServer) -> None:
     assert news == {"task": ordered["task"], "given": shown["given"], "stdout": "", "stderr": "", "ended": shown}
     assert shown["result"] == {"status": 0, "stdout": "sda\n", "stderr": ""}
     assert ask(server, "GET", "/tasks")["tasks"][0]["result"]["stdout"] == ""
-    assert "only what waits" in ask(server, "DELETE", f"/tasks/{ordered['task']}", status=409)["error"]
+    assert "only what waits" in ask(server, "POST", f"/tasks/{ordered['task']}/withdraw", status=409)["error"]
 
 
 def test_what_waits_can_be_withdrawn(server: BootServer) -> None:
     path = boot(server)
     first, second = (ask(server, "POST", f"/nodes/{MAC}/tasks", {"command": "x"}, 201)["task"] for _ in range(2))
-    assert ask(server, "DELETE", f"/tasks/{first}")["state"] == "withdrawn"
+    assert ask(server, "POST", f"/tasks/{first}/withdraw")["state"] == "withdrawn"
     assert ask(server, "POST", "/withdrawals", {"tasks": [first, second]})
     assert ask(server, "GET", f"/tasks/{second}")["state"] == "withdrawn"
     assert server.get(path).status == 204
@@ -192,7 +192,7 @@ def test_channel_moves_and_goes_back(server: BootServer, layout: Layout) -> None
         ("GET", f"/tasks?node={NOBODY}", None, 404),
         ("GET", f"/tasks/{NO_TASK}", None, 404),
         ("GET", "/tasks/%2e%2e%2fsecret", None, 404),
-        ("DELETE", f"/tasks/{NO_TASK}", None, 404),
+        ("POST", f"/tasks/{NO_TASK}/withdraw", None, 404),
         ("GET", "/images/none", None, 404),
         ("GET", "/images/..%2f..%2fetc", None, 404),
         ("PUT", "/images/none:stable", {"of": "none"}, 404),

@@ -37,6 +37,8 @@ def test_document_says_what_is_served_and_to_whom(server: BootServer) -> None:
         *("/boot.ipxe", "/report/{token}", "/api/{version}/tasks/{agent}", "/metrics", "/openapi.json"),
         *("/api/1/nodes", "/api/1/nodes/{node}/tasks", "/api/1/images/{name}", "/api/1/login"),
     } <= paths.keys()
+    command = paths["/api/1/nodes/{node}/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert command["properties"]["timeout"]["exclusiveMinimum"] == 0
     for path, methods in paths.items():
         for method, operation in methods.items():
             is_guarded = path.startswith("/api/1/") and path not in ("/api/1/login", "/api/1/logout")

@@ -26,8 +26,8 @@ def _number(value: Any) -> Any:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_number)]
-Count = Annotated[Whole, Field(ge=0, le=(1 << 53) - 1)]
+_WHOLE = BeforeValidator(_number)
+Count = Annotated[int, Field(ge=0, le=(1 << 53) - 1), _WHOLE]
 
 
 class Which(Input):
@@ -44,8 +44,8 @@ class Command(Input):
     """
 
     command: Annotated[str, Field(pattern=r"^[^\x00]+$", max_length=100_000)]
-    timeout: Annotated[Whole, Field(gt=0, le=LONGEST)] = 600
-    retries: Annotated[Whole, Field(ge=0, le=LONGEST)] = 0
+    timeout: Annotated[int, Field(gt=0, le=LONGEST), _WHOLE] = 600
+    retries: Annotated[int, Field(ge=0, le=LONGEST), _WHOLE] = 0
 
     destroys: Literal["", "erase", "flash"] = ""
     sure: Annotated[bool, Field(strict=True)] = False
@@ -152,7 +152,7 @@ OPERATIONS = (
     ),
     Operation("GET", "/tasks", "List tasks, without what their commands said", Tasks, _list, query=Which),
     Operation("GET", "/tasks/{task}", "A task, with all that its command said", Task, _show),
-    Operation("DELETE", "/tasks/{task}", "Do not begin a task; 409 if it has begun", Task, _cancel),
+    Operation("POST", "/tasks/{task}/withdraw", "Do not begin a task; 409 if it has begun", Task, _cancel),
     Operation("POST", "/news", "What tasks have said since, and how they ended", NewsList, _news, body=Positions),
     Operation("GET", "/journal", "Who asked for what", Journal, _journal),
     Operation("POST", "/withdrawals", "Do not begin what has not begun", TaskIds, _withdraw, body=TaskIds),
