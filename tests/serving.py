@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from aiohttp import web
 
 from builds import PROGRAM
 from imagebuilder.digest import of_bytes
@@ -51,12 +55,10 @@ class Answer:
 
 
 @dataclass
-class BootServer:
-    """A server's process, its port, and what it has said so far."""
+class Client:
+    """Asks whoever listens at a port of loopback."""
 
-    process: subprocess.Popen[str]
-    port: int = 0
-    said: list[str] = field(default_factory=list)
+    port: int
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """One request on a connection of its own; `_` in a header's name is `-`."""
@@ -71,6 +73,15 @@ class BootServer:
     def get(self, path: str, **headers: str) -> Answer:
         return self.ask("GET", path, None, **headers)
 
+
+@dataclass
+class BootServer(Client):
+    """A server's process, its port, and what it has said so far."""
+
+    process: subprocess.Popen[str]
+    tls_port: int = 0
+    said: list[str] = field(default_factory=list)
+
     def line(self, pattern: str) -> str:
         """Read what it says until a line matches; returns that one."""
         assert self.process.stderr is not None
@@ -79,6 +90,13 @@ class BootServer:
             if re.search(pattern, line):
                 return line.rstrip()
         raise AssertionError(f"it never said {pattern}, but: {self.said}")
+
+    @property
+    def operator(self) -> dict[str, str]:
+        """The header that says that the operator asks; the token is where the server said that it is."""
+        said = next(line for line in self.said if line.startswith("the operator's token is"))
+        new = re.search(r" is (\S+) \(kept in", said)
+        return {"Authorization": f"Bearer {new[1] if new else Path(said.partition(' is in ')[2]).read_text().strip()}"}
 
     def stop(self) -> int:
         """Ask it to stop; returns its exit status."""
@@ -111,11 +129,33 @@ def impatient_server(store: Path) -> Iterator[BootServer]:
 
 
 @contextmanager
+def serving_app(routes: list[web.RouteDef]) -> Iterator[Client]:
+    """Some routes alone, served by a thread of ours on a free port of loopback."""
+    loop = asyncio.new_event_loop()
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None)
+    loop.run_until_complete(runner.setup())
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    loop.run_until_complete(site.start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield Client(runner.addresses[0][1])
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+
+@contextmanager
 def _started(argv: list[Any]) -> Iterator[BootServer]:
     process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    server = BootServer(process)
+    server = BootServer(0, process)
     try:
-        server.port = int(server.line(r"^serving ").rstrip("/").rpartition(":")[2])
+        urls = dict(re.findall(r"(https?)://\S+:(\d+)/", server.line(r"^serving ")))
+        server.port, server.tls_port = int(urls["http"]), int(urls.get("https", 0))
         yield server
     finally:
         process.kill()

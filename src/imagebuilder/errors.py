@@ -3,11 +3,14 @@
     ImagebuilderError            exit 1   something failed
     |-- UserError                exit 2   the input is wrong; nothing was built
     |   |-- SpecError                     ... at a file and line of the image tree
+    |   |-- UnknownError                  ... a node, a task, an image that is not there
+    |   |-- ForbiddenError                ... what a rule of the site does not allow
     |   |-- PackageError                  ... a package, a version or a mirror that cannot be had
     |   `-- NotPermittedError             ... root is needed
     |-- MissingToolError         exit 1   a program that the host lacks
     |-- CommandError             exit 1   a program that ran and failed
     |-- StepError                as cause a build step that failed (wraps the cause)
+    |-- UnreachableError         exit 1   a server that does not answer (now)
     |-- RegistryError            exit 1   a registry that is not there, refuses, or serves wrong bytes
     |-- BootError                exit 1   a node that did not come up
     `-- Interrupted              exit 130 the user said stop
@@ -66,6 +69,14 @@ class SpecError(UserError):
         self.location = location
 
 
+class UnknownError(UserError):
+    """What the user names is not there."""
+
+
+class ForbiddenError(UserError):
+    """What the site's own rules do not allow."""
+
+
 class PackageError(UserError):
     """A package, version, signature or mirror that cannot be had."""
 
@@ -96,6 +107,10 @@ class StepError(ImagebuilderError):
         self.step = step
         self.cause = cause
         self.exit_code = cause.exit_code
+
+
+class UnreachableError(ImagebuilderError):
+    """A server that does not answer; it may do so later."""
 
 
 class RegistryError(ImagebuilderError):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from builds import PROGRAM
+from chromium import Page, chromium
 from imagebuilder.boot.console import Console, Failed
 from imagebuilder.host.qemu import HOST_ADDRESS, Guest, NetworkBoot, Nic, running
 from imagebuilder.serve.identity import Identity
@@ -22,6 +23,15 @@ from serving import BootServer, boot_server
 
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(900)]
 
+WATCH = """
+window.states = [], window.said = [];
+new MutationObserver(() => {
+  const row = document.querySelector(".rows .row");
+  if (row.dataset.state !== window.states.at(-1)) window.states.push(row.dataset.state);
+  window.said.push(row.querySelector(".what").innerText);
+}).observe(document.querySelector(".rows"), { subtree: true, childList: true, attributes: true, characterData: true });
+"""
+"""What keeps the states that the page shows of its only node."""
 MAC = "52:54:00:00:00:07"
 SECONDS = 300
 
@@ -31,6 +41,12 @@ def server(store_of_images: Layout) -> Iterator[BootServer]:
     arguments = ("--image", "discovery:stable", "--append", "console=ttyS0,115200n8 loglevel=6")
     with boot_server(store_of_images.root, *arguments) as server:
         yield server
+
+
+@pytest.fixture
+def watcher(tmp_path: Path) -> Iterator[Page]:
+    with chromium(tmp_path / "chromium") as page:
+        yield page
 
 
 def _verb(store_of_images: Layout, verb: str, *words: str) -> subprocess.Popen[str]:
@@ -49,10 +65,12 @@ def boot_until_ended(commands: list[subprocess.Popen[str]], guest: Guest) -> Non
 
 
 def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
-    server: BootServer, store_of_images: Layout, tmp_path: Path
+    server: BootServer, store_of_images: Layout, tmp_path: Path, watcher: Page
 ) -> None:
     script = f"http://{HOST_ADDRESS}:{server.port}/boot.ipxe"
     guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC),), tmp_path / "console.log", memory_mb=512)
+    watcher.log_in(server.port, server.operator["Authorization"].removeprefix("Bearer "))
+    watcher.run(WATCH)
     server.get(f"/boot.ipxe?mac={MAC}")  # so that there is somebody to wait for
     run = _verb(store_of_images, "run", "--node", MAC, "--", "hostname && dmidecode --version >&2")
     catalog = _verb(store_of_images, "catalog", MAC, "--renew")
@@ -75,3 +93,8 @@ def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
     assert [event.phase for event in history.events][:4] == ["kernel", "modules", "network", "manifest"]
     assert history.events[-1].phase == "switch"
     assert (history.boots[0].phase, history.boots[0].choice.manifest) == ("agent", manifest)
+    # The page, in one document that was open all the time: states in their order, and bytes as they came.
+    watcher.until("window.states.at(-1) === 'ready'")
+    assert watcher.run("window.states") == ["discovered", "script", "booting", "started", "ready"]
+    assert re.search(r"[0-9] MB of [0-9.]+ MB", watcher.run("window.said.join('|')"))
+    assert watcher.complaints == []

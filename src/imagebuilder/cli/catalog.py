@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from contextlib import closing
 
-from imagebuilder.cli.nodes import add_nodes_argument, known_node
-from imagebuilder.cli.places import add_cache_argument, add_state_argument, state_of
+from imagebuilder.cli.desks import add_server_arguments, desk_of
+from imagebuilder.cli.nodes import add_nodes_argument
+from imagebuilder.cli.places import add_cache_argument, add_state_argument
 from imagebuilder.cli.table import print_table
 
 _EPILOG = """\
@@ -35,37 +38,30 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add_nodes_argument(parser)
     add_state_argument(parser)
     add_cache_argument(parser)
+    add_server_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the inventory that there is, or a new one."""
     from imagebuilder.errors import ImagebuilderError
-    from imagebuilder.host import clock
+    from imagebuilder.serve.follow import follow
     from imagebuilder.serve.hardware import summary
-    from imagebuilder.serve.state import tasks
-    from imagebuilder.serve.state.database import Database
-    from imagebuilder.serve.state.wait import await_tasks
 
-    database = Database(state_of(arguments))
-    try:
-        node = known_node(arguments, database)
+    with closing(desk_of(arguments)) as desk:
         if arguments.renew:
-            now = clock.now()
-            queued = database.do(lambda connection: tasks.queue(connection, node.id, tasks.TAKE_INVENTORY, now))
-            await_tasks(database, [queued])
-        task = database.do(lambda connection: tasks.inventory_of(connection, node.id))
-    finally:
-        database.close()
-    if task is None or task.state != tasks.DONE:
-        state = f"it is {task.state}" if task else "its agent has not asked for tasks yet"
+            task = desk.renew_inventory(arguments.node).task
+            follow(desk, [task], lambda _: None, lambda text: print(text, file=sys.stderr))
+        found = desk.inventory(arguments.node)
+    if found.inventory is None:
+        state = f"it is {found.state}" if found.state else "its agent has not asked for tasks yet"
         raise ImagebuilderError(
             f"there is no inventory of `{arguments.node}`: {state}",
             hint="it boots an image with our agent first; `imagebuilder node show` says how far it came",
-            detail=task.result.stderr if task else "",
+            detail=found.problem,
         )
     if arguments.json:
-        print(task.result.stdout.rstrip())
+        print(json.dumps(found.inventory))
     else:
-        print_table(summary(json.loads(task.result.stdout)))
+        print_table(summary(found.inventory))
     return 0

@@ -7,25 +7,19 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuilder.cli.nodes import DEFAULT, add_nodes_argument, identity_of, nodes_of
-from imagebuilder.cli.places import (
-    add_cache_argument,
-    add_place_arguments,
-    add_state_argument,
-    cache_at,
-    state_of,
-)
+from imagebuilder.cli.desks import add_server_arguments, desk_of
+from imagebuilder.cli.nodes import add_nodes_argument, nodes_of
+from imagebuilder.cli.places import add_cache_argument, add_place_arguments, add_state_argument, cache_at
 from imagebuilder.cli.table import print_table
 from imagebuilder.console import size_text
 
 if TYPE_CHECKING:
-    from imagebuilder.serve.listing import History
+    from imagebuilder.serve.desk import MachineDetails
     from imagebuilder.serve.state.boots import Event
-    from imagebuilder.serve.state.database import Database
 
 _EPILOG = """\
 nodes.yml says which machine boots what; `imagebuilder serve --nodes nodes.yml` follows it:
@@ -43,9 +37,10 @@ NODE is a MAC address, a UUID, a name of the file, or a serial number.
 
 examples:
   imagebuilder node ls
+  imagebuilder node ls --server https://boot.lan:8443      from any machine; IMAGEBUILDER_TOKEN says who you are
   imagebuilder node show 52:54:00:12:34:56
   imagebuilder node assign r1n7 inventory          changes the one line in nodes.yml
-  imagebuilder node boot-script r1n7 --server 10.0.0.1:8080
+  imagebuilder node boot-script r1n7 --address 10.0.0.1:8080
 """
 
 
@@ -70,14 +65,16 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         action.add_argument("--model", default="", metavar="TEXT", help="as a machine of this model")
     assign.add_argument("profile", metavar="PROFILE", help="a profile of nodes.yml")
     script.add_argument(
-        "--server", default="127.0.0.1:8080", metavar="HOST:PORT", help="as if asked there (default: 127.0.0.1:8080)"
+        "--address", default="127.0.0.1:8080", metavar="HOST:PORT", help="as if asked there (default: 127.0.0.1:8080)"
     )
     script.add_argument("--grub", action="store_true", help="for GRUB instead of iPXE")
     for action in (show, script):
         add_place_arguments(action)
-    add_cache_argument(listing)
-    for action in (listing, show):
+    for action in (listing, assign):
+        add_cache_argument(action)
+    for action in (listing, show, assign):
         add_state_argument(action)
+        add_server_arguments(action)
 
 
 def _add(
@@ -95,9 +92,8 @@ def _add(
 
 
 def _ls(arguments: argparse.Namespace) -> int:
-    from imagebuilder.serve.listing import list_machines
-
-    machines = list_machines(nodes_of(arguments), _database(arguments))
+    with closing(desk_of(arguments)) as desk:
+        machines = desk.machines()
     if arguments.json:
         print(json.dumps({"nodes": [dataclasses.asdict(machine) for machine in machines]}))
         return 0
@@ -107,33 +103,21 @@ def _ls(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from imagebuilder.serve.catalog import read_catalog
-    from imagebuilder.serve.listing import history_of
-
-    nodes = nodes_of(arguments)
-    identity = identity_of(arguments, nodes)
-    value: dict[str, str | None] = {"node": str(identity)}
-    if assignment := nodes.assignment(identity):
-        manifest = read_catalog(cache_at(arguments).layout).manifest(assignment.profile.image)
-        value |= {
-            "profile": assignment.profile.name,
-            "because": str(assignment.entry.location) if assignment.entry else "default",
-            "image": assignment.profile.image,
-            "manifest": manifest.digest if manifest else None,
-            "arguments": assignment.arguments,
-        }
-    else:
-        value["profile"] = None
-    history = history_of(identity, _database(arguments))
+    with closing(desk_of(arguments)) as desk:
+        machine = desk.machine(arguments.node, arguments.vendor, arguments.model)
+    value = dataclasses.asdict(machine)
     if arguments.json:
-        print(json.dumps({**value, **dataclasses.asdict(history)}))
+        print(json.dumps(value))
     else:
-        print_table([(name, "none" if text is None else text) for name, text in value.items()])
-        _print_history(history)
+        names = (
+            ("node", "profile", "because", "image", "manifest", "arguments") if machine.profile else ("node", "profile")
+        )
+        print_table([(name, "none" if value[name] is None else value[name]) for name in names])
+        _print_history(machine)
     return 0
 
 
-def _print_history(history: History) -> None:
+def _print_history(history: MachineDetails) -> None:
     from imagebuilder.serve.listing import state_of_boot
 
     if history.boots:
@@ -156,20 +140,9 @@ def _event_row(event: Event) -> tuple[str, str, str, str]:
 
 
 def _assign(arguments: argparse.Namespace) -> int:
-    from imagebuilder.host import files
-    from imagebuilder.serve.assign import assigned
-    from imagebuilder.serve.nodes import parse_nodes, text_of
-
-    path: Path = arguments.nodes or DEFAULT
-    with files.locked(path.with_name(f".{path.name}.lock")):
-        text = text_of(path)
-        identity = identity_of(arguments, parse_nodes(text, path))
-        wants = {key: value for key in ("mac", "uuid", "serial") if (value := getattr(identity, key))}
-        files.publish_text(assigned(text, path, wants, arguments.profile), path)
-    if arguments.json:
-        print(json.dumps({"node": str(identity), "profile": arguments.profile}))
-    else:
-        print(f"{identity} {arguments.profile}")
+    with closing(desk_of(arguments)) as desk:
+        done = desk.assign(arguments.node, arguments.profile)
+    print(json.dumps(dataclasses.asdict(done)) if arguments.json else f"{done.node} {done.profile}")
     return 0
 
 
@@ -179,23 +152,13 @@ def _boot_script(arguments: argparse.Namespace) -> int:
     from imagebuilder.serve.scripts import Loader, boot_script
 
     nodes = nodes_of(arguments)
-    identity = identity_of(arguments, nodes)
+    identity = nodes.identity(arguments.node, arguments.vendor, arguments.model)
     start = start_for(read_catalog(cache_at(arguments).layout), nodes, identity)
     loader = Loader.GRUB if arguments.grub else Loader.IPXE
-    sys.stdout.write(boot_script(loader, start, arguments.server, identity))
+    sys.stdout.write(boot_script(loader, start, arguments.address, identity))
     return 0
 
 
 def _date(seconds: int) -> str:
     """A time in the local zone; "" for none."""
     return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%Y-%m-%d %H:%M:%S}" if seconds else ""
-
-
-def _database(arguments: argparse.Namespace) -> Database | None:
-    """What the server remembers; None when there has been none."""
-    where = state_of(arguments)
-    if "://" not in where and not Path(where).exists():
-        return None
-    from imagebuilder.serve.state.database import Database
-
-    return Database(where)

@@ -46,6 +46,13 @@ def state_of(arguments: argparse.Namespace) -> str:
     return arguments.state or str(cache_folder(arguments) / "serve/state.sqlite")
 
 
+def token_file(arguments: argparse.Namespace) -> Path:
+    """Where the operator's token is, unless it was said: beside the state."""
+    where = state_of(arguments)
+    folder = cache_folder(arguments) / "serve" if "://" in where else Path(where).resolve().parent
+    return folder / "operator-token"
+
+
 def cache_at(arguments: argparse.Namespace) -> Cache:
     """The cache that they name."""
     from imagebuilder.engine.cache import Cache

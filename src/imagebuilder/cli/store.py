@@ -8,7 +8,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imagebuilder.cli.places import add_place_arguments, cache_at
 from imagebuilder.cli.site import add_site_arguments
@@ -17,9 +17,7 @@ from imagebuilder.console import progress, size_text
 
 if TYPE_CHECKING:
     from imagebuilder.events import Report
-    from imagebuilder.store.index import Index
     from imagebuilder.store.layout import Blob, Layout
-    from imagebuilder.store.listing import Details, Entry
     from imagebuilder.store.verify import Fetch
 
 _EPILOG = """\
@@ -83,11 +81,12 @@ def _count(text: str) -> int:
 
 def _ls(arguments: argparse.Namespace) -> int:
     from imagebuilder.store.listing import list_entries
+    from imagebuilder.store.values import entry_value
 
     layout = cache_at(arguments).layout
     entries = list_entries(layout)
     if arguments.json:
-        print(json.dumps({"store": str(layout.root), "names": [_entry_value(entry) for entry in entries]}))
+        print(json.dumps({"store": str(layout.root), "names": [entry_value(entry) for entry in entries]}))
         return 0
     titles = ("NAME", "DIGEST", "LAYERS", "SIZE", "OWN")
     rows = [(e.name, _short(e.manifest), str(len(e.parts)), size_text(e.size), size_text(e.own)) for e in entries]
@@ -100,10 +99,11 @@ def _ls(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from imagebuilder.store.index import full_name
     from imagebuilder.store.listing import describe
+    from imagebuilder.store.values import details_value
 
     details = describe(cache_at(arguments).layout, full_name(arguments.name))
     if arguments.json:
-        print(json.dumps(_details_value(details)))
+        print(json.dumps(details_value(details)))
         return 0
     entry = details.entry
     print(f"{entry.name}  {entry.manifest.digest}  of {entry.created}\n")
@@ -125,35 +125,31 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _tag(arguments: argparse.Namespace) -> int:
-    from imagebuilder.store.index import change_index, full_name
-    from imagebuilder.store.listing import manifest_of
+    from imagebuilder.store.channels import delete_tag, move_tag
+    from imagebuilder.store.index import full_name
 
     layout, source = cache_at(arguments).layout, full_name(arguments.name)
     name = full_name(f"{source.partition(':')[0]}:{arguments.tag}")
-
-    def changed(index: Index) -> Index:
-        if arguments.delete:
-            manifest_of(index, name, layout)
-            return index.without(name)
-        return index.moved(name, manifest_of(index, source, layout))
-
-    return _tell(arguments, name, change_index(layout, changed))
+    if arguments.delete:
+        delete_tag(layout, name)
+        return _tell(arguments, name, None)
+    return _tell(arguments, name, move_tag(layout, source, name))
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
-    from imagebuilder.store.index import change_index, full_name
+    from imagebuilder.store.channels import roll_back
+    from imagebuilder.store.index import full_name
 
-    layout, name = cache_at(arguments).layout, full_name(arguments.name)
-    return _tell(arguments, name, change_index(layout, lambda index: index.rolled_back(name)))
+    name = full_name(arguments.name)
+    return _tell(arguments, name, roll_back(cache_at(arguments).layout, name))
 
 
-def _tell(arguments: argparse.Namespace, name: str, index: Index) -> int:
+def _tell(arguments: argparse.Namespace, name: str, manifest: Blob | None) -> int:
     """What a name stands for from now on."""
-    digest = index.names[name].digest if name in index.names else None
     if arguments.json:
-        print(json.dumps({"name": name, "digest": digest}))
+        print(json.dumps({"name": name, "digest": manifest.digest if manifest else None}))
     else:
-        print(f"{name} {digest}" if digest else f"{name} is gone")
+        print(f"{name} {manifest.digest}" if manifest else f"{name} is gone")
     return 0
 
 
@@ -204,42 +200,6 @@ def _gc(arguments: argparse.Namespace) -> int:
         )
     print(f"{'would free' if arguments.dry_run else 'freed'} {size_text(size)}", file=sys.stderr)
     return 0
-
-
-def _entry_value(entry: Entry) -> dict[str, Any]:
-    layers = [
-        {
-            "kind": part.layer.kind,
-            "mediaType": part.layer.media_type,
-            "title": part.layer.title,
-            "digest": part.layer.blob.digest,
-            "size": part.layer.blob.size,
-            "sharedWith": part.shared_with,
-        }
-        for part in entry.parts
-    ]
-    digest = entry.manifest.digest
-    return {
-        "name": entry.name,
-        "digest": digest,
-        "created": entry.created,
-        "size": entry.size,
-        "own": entry.own,
-        "layers": layers,
-    }
-
-
-def _details_value(details: Details) -> dict[str, Any]:
-    attached = [
-        {
-            "artifactType": referrer.artifact_type,
-            "digest": referrer.manifest.digest,
-            "files": [{"title": f.title, "digest": f.blob.digest, "size": f.blob.size} for f in referrer.files],
-        }
-        for referrer in details.attached
-    ]
-    before = [blob.digest for blob in details.past]
-    return {**_entry_value(details.entry), "before": before, "attached": attached}
 
 
 def _short(blob: Blob) -> str:

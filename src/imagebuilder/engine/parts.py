@@ -7,13 +7,13 @@ from pathlib import Path
 
 from imagebuilder import digest
 from imagebuilder.engine.artifacts import SUMS, read_sums
-from imagebuilder.engine.sbom import PACKAGES, find_manifest, package_lists
+from imagebuilder.engine.sbom import find_manifest, package_lists
 from imagebuilder.errors import UserError
 from imagebuilder.sbom.packages import PackageList
 from imagebuilder.store.index import read_index
 from imagebuilder.store.layout import Layout
 from imagebuilder.store.manifest import BASE, OVERLAYS, Manifest
-from imagebuilder.store.referrers import all_referrers
+from imagebuilder.store.referrers import PACKAGES, all_referrers
 
 
 @dataclass(frozen=True, slots=True)

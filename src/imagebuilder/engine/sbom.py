@@ -21,13 +21,12 @@ from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.store.index import full_name, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import BASE, INITRD, KERNEL, OVERLAYS, Layer, Manifest
-from imagebuilder.store.referrers import Attachment, attach_all, referrers
+from imagebuilder.store.referrers import PACKAGES, Attachment, attach_all, referrers
 
 if TYPE_CHECKING:
     from imagebuilder.sbom.bill import Artifact
     from imagebuilder.sbom.packages import PackageList
 
-PACKAGES = "application/vnd.on-imagebuilder.packages.v1+json"
 _KINDS = {KERNEL: "kernel", INITRD: "initrd", BASE: "base", **dict.fromkeys(OVERLAYS.values(), "overlay")}
 
 

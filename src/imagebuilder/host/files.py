@@ -141,12 +141,12 @@ def publish_bytes(data: bytes, target: Path, *, mode: int = 0o644) -> None:
     _publish(io.BytesIO(data), target, mode)
 
 
-def publish_new(text: str, target: Path) -> None:
+def publish_new(text: str, target: Path, *, mode: int = 0o644) -> None:
     """Write `text` to `target` the same way, unless the file is there already.
 
     Who asks beforehand may be wrong: over NFS, another machine's new file is not seen at once.
     """
-    waiting = _write_beside(io.BytesIO(text.encode()), target, 0o644)
+    waiting = _write_beside(io.BytesIO(text.encode()), target, mode)
     try:
         os.link(waiting, target)
     except FileExistsError:

@@ -11,9 +11,17 @@ scripts.py    what a boot loader is told: iPXE, GRUB
 bootscripts.py    where it asks
 reports.py    what nodes report of their boots; body.py has the bodies of requests
 tasks.py      RackHD's task protocol; inventory.sh is a task of ours, hardware.py what its result says
+desk.py       what an operator can ask for: local.py does it, remote.py asks a server; follow.py waits for tasks
+api/          the same over HTTP
+described.py  what routes say of themselves; openapi.py makes a document of it
+metrics.py    numbers for Prometheus
+operator.py   who may see and change it: a token, a cookie; guards routes
 state/        what is remembered of nodes; listing.py shows it
 dnsmasq.py    addresses and boot programs, by dnsmasq
+site.py       the page, whose files are in page/; details.py, images.py, inventories.py are what it asks for
+live.py       what nodes do, now and as it changes: overview.py a node in a line, feed.py events, transfers.py bytes
 nginx.py      nginx in front of it
 app.py        all routes, and what becomes of errors
+tls.py        the certificate
 server.py     sockets, limits, a graceful stop
 """

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from imagebuilder.errors import ImagebuilderError
+from imagebuilder.serve.api.operation import Office
+from imagebuilder.serve.api.routes import Api, problems
 from imagebuilder.serve.bootscripts import BootScripts
 from imagebuilder.serve.catalog import Shelf
+from imagebuilder.serve.details import Details
 from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.images import Images
+from imagebuilder.serve.inventories import Inventories
+from imagebuilder.serve.live import Live, Sources
+from imagebuilder.serve.local import LocalDesk
+from imagebuilder.serve.metrics import METRICS, Metrics
 from imagebuilder.serve.nodes import Nodes, start_for
+from imagebuilder.serve.openapi import openapi_route
+from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
 from imagebuilder.serve.reports import Reports
 from imagebuilder.serve.roster import Roster
 from imagebuilder.serve.scripts import Start
+from imagebuilder.serve.site import page_routes
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.tasks import Tasks
+from imagebuilder.serve.transfers import TRANSFERS, Transfers
 from imagebuilder.store.layout import Layout
 
 BODY_BYTES = 10_000_000
@@ -34,7 +46,8 @@ class Settings:
     """What is served: the store, and what nodes get of it: a nodes.yml, or what it would say.
 
     `state` is a file or a postgresql:// URL, `builds` an artifact folder to take the names of 2015 from, `ipxe` the
-    folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked).
+    folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked),
+    `operator` who may see and change it. With `known_only`, a machine that no entry fits gets nothing.
     """
 
     layout: Layout
@@ -43,6 +56,8 @@ class Settings:
     builds: Path | None = None
     ipxe: Path = Path("/usr/lib/ipxe")
     address: str = ""
+    operator: Operator = field(default_factory=Operator)
+    known_only: bool = False
 
 
 def application(settings: Settings, tell: Tell) -> web.Application:
@@ -50,19 +65,47 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     shelf = Shelf(settings.layout, tell)
     roster = Roster(settings.nodes, tell)
 
+    def nodes() -> Nodes:
+        return roster.nodes.without_default() if settings.known_only else roster.nodes
+
     def choose(identity: Identity) -> Start:
-        return start_for(shelf.catalog, roster.nodes, identity)
+        return start_for(shelf.catalog, nodes(), identity)
 
     database = Database(settings.state)
+    desk = LocalDesk(database, nodes, lambda: shelf.catalog, roster.path, tell=tell)
+    api = Api(Office(desk, settings.layout))
 
     async def close(_: web.Application) -> None:
+        api.close()
         database.close()
 
-    app = web.Application(middlewares=[_errors(tell)], client_max_size=BODY_BYTES)
+    metrics = Metrics()
+    app = web.Application(
+        middlewares=[metrics.middleware(), problems, _errors(tell)],
+        client_max_size=BODY_BYTES,
+    )
+    app[METRICS] = metrics
+    transfers = app[TRANSFERS] = Transfers()
+    live = Live(Sources(database, shelf, roster, nodes, transfers), tell)
+
+    def seen(node_id: str, address: str) -> None:
+        transfers.forget(address)
+        live.touch(node_id)
+
+    app.cleanup_ctx.append(live.background)
+    app.on_shutdown.append(live.stop)
     app.on_cleanup.append(close)
-    app.add_routes(BootScripts(choose, settings.address, database, tell).routes())
-    app.add_routes(Reports(database, tell).routes())
-    app.add_routes(Tasks(database, tell).routes())
+    operators = (api, live, Details(database, Inventories(database)), Images(shelf))
+    table = [
+        *BootScripts(choose, settings.address, database, tell, seen).routes(),
+        *Reports(database, tell, live.touch).routes(),
+        *Tasks(database, tell, live.touch, nodes).routes(),
+        *settings.operator.routes(),
+        *settings.operator.guarded(route for part in operators for route in part.routes()),
+        *metrics.routes(database),
+        *page_routes(),
+    ]
+    app.add_routes([*table, openapi_route(table)])
     app.add_routes(Registry(shelf).routes())
     app.add_routes(Files(shelf, settings.builds, settings.ipxe).routes())
     return app

@@ -14,29 +14,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host import clock
-from imagebuilder.serve.identity import Identity, normal_mac, normal_server
+from imagebuilder.serve.described import WORDS, Description, described
+from imagebuilder.serve.identity import MAC_PATTERN, UUID_PATTERN, Identity, normal_mac, normal_server
+from imagebuilder.serve.metrics import METRICS
 from imagebuilder.serve.scripts import Loader, Start, asking_script, boot_script, refusing_script
 from imagebuilder.serve.state import boots, nodes
 from imagebuilder.serve.state.boots import Choice
 from imagebuilder.serve.state.database import Database
 
+_ANSWERS = {200: WORDS, 400: WORDS}
 _UNCACHED = {"Cache-Control": "no-store"}
+
+
+class Asking(BaseModel):
+    """Who a node is, as far as it says so."""
+
+    mac: Annotated[str, Field(pattern=f"^(?:{MAC_PATTERN})?$")] = ""
+    uuid: Annotated[str, Field(pattern=f"^(?:{UUID_PATTERN})?$")] = ""
+    serial: str = ""
+    vendor: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BootScripts:
-    """`choose` says what a node starts; `address` is how nodes reach us (HOST:PORT), "" for what they asked for."""
+    """`choose` says what a node starts; `address` is how nodes reach us (HOST:PORT), "" for what they asked for.
+
+    `seen` gets the id and the address of each node that has asked.
+    """
 
     choose: Callable[[Identity], Start]
     address: str
     database: Database
     tell: Callable[[str], None]
+    seen: Callable[[str, str], None]
 
     def routes(self) -> list[web.RouteDef]:
         """What is answered here."""
@@ -47,6 +66,7 @@ class BootScripts:
             web.get("/grub/grub.cfg-{mac}", self._grub),
         ]
 
+    @described(Description("A boot script for iPXE: for a node, or to have it say who it is", _ANSWERS, query=Asking))
     async def _ipxe(self, request: web.Request) -> web.Response:
         try:
             identity = Identity.from_query(request.query)
@@ -56,9 +76,11 @@ class BootScripts:
             return _script(asking_script(Loader.IPXE, self._server(request)))
         return await self._own(request, Loader.IPXE, identity)
 
+    @described(Description("A configuration for GRUB, to have it say who it is", _ANSWERS))
     async def _ask_grub(self, request: web.Request) -> web.Response:
         return _script(asking_script(Loader.GRUB, self._server(request)))
 
+    @described(Description("A node's configuration for GRUB", {**_ANSWERS, 404: WORDS}))
     async def _grub(self, request: web.Request) -> web.Response:
         try:
             identity = Identity(mac=normal_mac(request.match_info["mac"]))
@@ -76,6 +98,7 @@ class BootScripts:
             self.tell(f"{identity} ({request.remote}): nothing to boot: {error.message}")
             return _script(refusing_script(loader, server, error.message))
         if token := await self._remember(request, identity, start):
+            request.app[METRICS].booted()
             start = replace(start, arguments=f"nb.report=/report/{token} nb.token={token} {start.arguments}")
         self.tell(f"{identity} ({request.remote}): {start.name} {start.manifest.digest}")
         return _script(boot_script(loader, start, server, identity))
@@ -86,18 +109,21 @@ class BootScripts:
             return ""
         now = clock.now()
 
-        def remember(connection: Connection) -> str:
+        def remember(connection: Connection) -> tuple[str, str]:
             node = nodes.see(connection, identity, request.remote or "", now)
             if start is None:
-                return ""
-            return boots.begin(connection, node.id, Choice(start.profile, start.name, start.manifest.digest), now)
+                return node.id, ""
+            choice = Choice(start.profile, start.name, start.manifest.digest)
+            return node.id, boots.begin(connection, node.id, choice, now)
 
         try:
-            return await self.database.run(remember)
+            node_id, token = await self.database.run(remember)
         except ImagebuilderError as error:
             # Nodes boot all the same; they only do not report.
             self.tell(error.message)
             return ""
+        self.seen(node_id, request.remote or "")
+        return token
 
     def _server(self, request: web.Request) -> str:
         try:

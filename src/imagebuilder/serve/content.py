@@ -14,7 +14,9 @@ from typing import IO
 
 from aiohttp import hdrs, web
 
+from imagebuilder.serve.metrics import METRICS
 from imagebuilder.serve.ranges import Unsatisfiable, byte_range
+from imagebuilder.serve.transfers import TRANSFERS
 from imagebuilder.store.layout import Blob, Layout
 
 BYTES = "application/octet-stream"
@@ -80,7 +82,8 @@ async def _send(request: web.Request, content: Content, file: IO[bytes]) -> web.
     await response.prepare(request)
     if request.method != "HEAD" and last >= first:
         try:
-            await _transfer(request, file, first, last - first + 1)
+            with request.app[TRANSFERS].running(request, content.sha256, first, last - first + 1):
+                await _transfer(request, file, first, last - first + 1)
         except (ConnectionError, TimeoutError):
             response.force_close()  # the node hung up, or takes nothing any more: it will be back
     return response
@@ -99,4 +102,10 @@ def _wanted_range(request: web.Request, etag: str) -> str | None:
 async def _transfer(request: web.Request, file: IO[bytes], offset: int, count: int) -> None:
     if request.transport is None:
         raise ConnectionResetError("the node hung up")
-    await asyncio.get_running_loop().sendfile(request.transport, file, offset, count)
+    metrics = request.app[METRICS]
+    with metrics.transfer():
+        try:
+            await asyncio.get_running_loop().sendfile(request.transport, file, offset, count)
+        finally:
+            # sendfile moves the file's position, however far it came.
+            metrics.sent(max(0, file.tell() - offset))

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_OCTETS = re.compile(r"(?:[0-9a-f]{2}[:-])?((?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2})", re.ASCII)
-_BARE = re.compile(r"[0-9a-f]{12}", re.ASCII)
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+MAC_PATTERN = "(?:[0-9A-Fa-f]{2}[:-]){5,6}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{12}"
+UUID_PATTERN = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_MAC = re.compile(MAC_PATTERN)
+_UUID = re.compile(UUID_PATTERN)
 _HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 _LONGEST = 128
 
@@ -44,18 +45,15 @@ def normal_mac(text: str) -> str:
 
     Raises ValueError for what is no address.
     """
-    lowered = text.lower()
-    if _BARE.fullmatch(lowered):
-        return ":".join(lowered[at : at + 2] for at in range(0, 12, 2))
-    match = _OCTETS.fullmatch(lowered)
-    if match is None:
+    if not _MAC.fullmatch(text):
         raise ValueError(f"`{_plain(text)}` is no MAC address")
-    return match[1].replace("-", ":")
+    digits = re.sub("[:-]", "", text.lower())[-12:]
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
 def normal_uuid(text: str) -> str:
     """A UUID in lower case. Raises ValueError for what is none."""
-    if not _UUID.fullmatch(text.lower()):
+    if not _UUID.fullmatch(text):
         raise ValueError(f"`{_plain(text)}` is no UUID")
     return text.lower()
 

@@ -9,12 +9,9 @@ from sqlalchemy import Connection
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.nodes import Nodes
 from imagebuilder.serve.state import boots, nodes
-from imagebuilder.serve.state.boots import AGENT, SCRIPT, Boot, Event
+from imagebuilder.serve.state.boots import AGENT, LAST_PHASE, SCRIPT, Boot, Event
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.nodes import Node
-
-LAST_PHASE = "switch"
-"""What the initrd reports last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 profiles:
   inventory: {image: "discovery:stable", arguments: console=ttyS0}
-  storage: {image: raid}
+  storage: {image: raid, allow: [erase]}    # commands that destroy, `erase` and `flash`, are allowed by name
 nodes:                       # the first entry all of whose keys fit a machine is its own
   - {mac: "52:54:00:12:34:56", name: r1n7, profile: storage}
   - {vendor: Dell*, model: PowerEdge R7*, profile: storage}
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -56,6 +56,10 @@ Image = Annotated[str, BeforeValidator(lambda value: _checked(value, checked_ima
 Arguments = Annotated[str, BeforeValidator(lambda value: _checked(value, checked_arguments))]
 
 
+Destruction = Literal["erase", "flash"]
+"""What a command may destroy: data on disks, firmware."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -69,10 +73,11 @@ class FileKeys(_Strict):
 
 
 class ProfileKeys(_Strict):
-    """A profile: an image of the store (`IMAGE[:TAG]` or `IMAGE@sha256:HEX`) and kernel arguments."""
+    """A profile: an image (`IMAGE[:TAG]` or `IMAGE@sha256:HEX`), kernel arguments, what commands may destroy."""
 
     image: Image
     arguments: Arguments = ""
+    allow: Annotated[tuple[Destruction, ...], BeforeValidator(_entries)] = ()
 
 
 class NodeKeys(_Strict):
@@ -90,11 +95,12 @@ class NodeKeys(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An image by its full name, and kernel arguments."""
+    """An image by its full name, kernel arguments, and what commands may destroy on its nodes."""
 
     name: str
     image: str
     arguments: str = ""
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,28 @@ class Nodes:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
     default: str | None = None
+
+    def identity(self, given: str, vendor: str = "", model: str = "") -> Identity:
+        """The machine that somebody means by a MAC address, a UUID, a name of the file or a serial number."""
+        more = {"vendor": vendor, "model": model}
+        for entry in self.entries:
+            if entry.name == given:
+                return Identity(**{**more, **{key: text for key, text in entry.wants if key not in more}})
+        for key in ("mac", "uuid"):
+            try:
+                return Identity.from_query({**more, key: given})
+            except ValueError:
+                continue
+        return Identity.from_query({**more, "serial": given})
+
+    def allows(self, identity: Identity, destruction: str) -> bool:
+        """Whether a command may destroy something on a machine; one that destroys nothing ("") always may."""
+        assignment = self.assignment(identity)
+        return not destruction or (assignment is not None and destruction in assignment.profile.allow)
+
+    def without_default(self) -> Nodes:
+        """The same where only machines that an entry fits get anything."""
+        return replace(self, default=None)
 
     def assignment(self, identity: Identity) -> Assignment | None:
         """What a machine gets; None for nothing."""

@@ -19,6 +19,8 @@ from sqlalchemy import Connection
 
 from imagebuilder.host import clock
 from imagebuilder.serve.body import read_body
+from imagebuilder.serve.described import WORDS, Content, Description, described
+from imagebuilder.serve.metrics import METRICS, Metrics
 from imagebuilder.serve.state import boots, nodes
 from imagebuilder.serve.state.boots import Event
 from imagebuilder.serve.state.database import Database
@@ -34,19 +36,27 @@ _LARGEST = (1 << 53) - 1
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """The route of reports; `tell` hears of nodes that cannot boot."""
+    """The route of reports; `tell` hears of nodes that cannot boot, `touch` of each node that reports."""
 
     database: Database
     tell: Callable[[str], None]
+    touch: Callable[[str], None]
 
     def routes(self) -> list[web.RouteDef]:
         """What is answered here."""
         return [web.post("/report/{token:[0-9a-f]{24}}", self._report)]
 
+    @described(
+        Description(
+            "What a node reports of its boot: its record so far, or the end of its log",
+            {204: None, **dict.fromkeys((400, 404, 408, 413, 415, 503), WORDS)},
+            bodies=(Content(RECORD), Content(LOG)),
+        )
+    )
     async def _report(self, request: web.Request) -> web.Response:
         token = request.match_info["token"]
         if request.content_type == RECORD:
-            taken = await self._take_record(token, await read_body(request, _RECORD_BYTES))
+            taken = await self._take_record(token, await read_body(request, _RECORD_BYTES), request.app[METRICS])
         elif request.content_type == LOG:
             taken = await self._take_log(token, await read_body(request, _LOG_BYTES))
         else:
@@ -55,7 +65,7 @@ class Reports:
             raise web.HTTPNotFound(text="no boot has this token\n")
         return web.Response(status=204)
 
-    async def _take_record(self, token: str, body: bytes) -> bool:
+    async def _take_record(self, token: str, body: bytes, metrics: Metrics) -> bool:
         try:
             events = parse_record(body)
         except ValueError as error:
@@ -71,8 +81,10 @@ class Reports:
         taken = await self.database.run(take)
         if taken:
             node, new = taken
+            self.touch(node.id)
             for event in events[len(events) - new :]:
                 if event.code:
+                    metrics.failed(event.code)
                     self.tell(f"{node.identity}: {event.code}: {event.detail}")
         return taken is not None
 

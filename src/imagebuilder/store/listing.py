@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imagebuilder.errors import UserError
+from imagebuilder.errors import UnknownError
 from imagebuilder.store.index import Index, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import Layer, Manifest
@@ -54,7 +54,7 @@ def list_entries(layout: Layout) -> tuple[Entry, ...]:
 
 
 def describe(layout: Layout, name: str) -> Details:
-    """All there is to say about a name. Raises UserError for one that the store does not have."""
+    """All there is to say about a name. Raises UnknownError for one that the store does not have."""
     index = read_index(layout)
     manifest = manifest_of(index, name, layout)
     (entry,) = (entry for entry in _entries(layout, index) if entry.name == name)
@@ -63,10 +63,10 @@ def describe(layout: Layout, name: str) -> Details:
 
 
 def manifest_of(index: Index, name: str, layout: Layout) -> Blob:
-    """What a name stands for. Raises UserError for one that the index does not have."""
+    """What a name stands for. Raises UnknownError for one that the index does not have."""
     if name not in index.names:
         known = ", ".join(f"`{name}`" for name in sorted(index.names)) or "nothing yet"
-        raise UserError(f"the store {layout.root} has no `{name}`", hint=f"it has {known}")
+        raise UnknownError(f"the store {layout.root} has no `{name}`", hint=f"it has {known}")
     return index.names[name]
 
 

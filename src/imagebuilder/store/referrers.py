@@ -22,6 +22,9 @@ from imagebuilder.store.index import Index, change_index, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import EMPTY, MANIFEST_TYPE, Layer, blob_of, descriptor, layers_of, manifest_bytes
 
+PACKAGES = "application/vnd.on-imagebuilder.packages.v1+json"
+"""The type of what lists the packages of a manifest's layers, a file each (sbom/packages.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Referrer:

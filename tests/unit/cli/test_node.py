@@ -67,7 +67,7 @@ def test_show_says_which_line_decides(
 def test_boot_script_is_the_one_that_the_server_gives(site: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     with boot_server(site.root, "--nodes", "nodes.yml") as server:
         mac = "52:54:00:00:00:01"
-        words = [mac, "--server", f"127.0.0.1:{server.port}", "--store", str(site.root)]
+        words = [mac, "--address", f"127.0.0.1:{server.port}", "--store", str(site.root)]
         assert main(["node", "boot-script", *words]) == 0
         given = re.sub(r"nb\.(report|token)=\S+ ", "", server.get(f"/boot.ipxe?mac={mac}").body.decode())
         assert given == capsys.readouterr().out
@@ -83,11 +83,27 @@ def test_server_follows_what_assign_writes(site: Layout, capsys: pytest.CaptureF
             return server.get(f"/boot.ipxe?mac={MAC}").body
 
         assert b"echo the store has no `raid:latest`" in script()
-        assert main(["node", "assign", "r1n7", "inventory"]) == 0
+        assert main(["node", "assign", "r1n7", "inventory", "--state", "none"]) == 0
         assert b"MANIFEST=/v2/discovery/" in script()
         Path("nodes.yml").write_text("profiles: [")
         assert b"MANIFEST=/v2/discovery/" in script()
         assert "stays in force" in server.line("nodes.yml:1: not valid YAML")
+
+
+def test_node_that_is_not_in_the_file_waits_where_only_known_ones_boot(
+    site: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with boot_server(site.root, "--nodes", "nodes.yml", "--known-only") as server:
+        stranger = server.get("/boot.ipxe?mac=525400000001").body
+        assert b"echo no profile is for 52:54:00:00:00:01\n" in stranger
+        assert b"sleep 30\nchain --autofree --replace" in stranger
+        assert b"reboot" in server.get("/grub/grub.cfg-01-52-54-00-00-00-01").body
+        assert b"raid:latest" in server.get(f"/boot.ipxe?mac={MAC}").body
+        assert main(["node", "ls", "--json", "--state", str(site.root.parent / "cache/serve/state.sqlite")]) == 0
+        found = {node["machine"]: node["state"] for node in json.loads(capsys.readouterr().out)["nodes"]}
+        assert found["52:54:00:00:00:01"] == "discovered"
+        assert main(["node", "assign", "525400000001", "inventory", "--state", "none"]) == 0
+        assert b"MANIFEST=/v2/discovery/" in server.get("/boot.ipxe?mac=525400000001").body
 
 
 def test_node_that_nothing_is_for_is_told_so(site: Layout) -> None:
@@ -100,11 +116,12 @@ def test_node_that_nothing_is_for_is_told_so(site: Layout) -> None:
     "words",
     [
         ["node", "ls", "--nodes", "none.yml"],
-        ["node", "assign", "--nodes", "none.yml", MAC, "storage"],
-        ["node", "assign", MAC, "none"],
+        ["node", "assign", "--nodes", "none.yml", MAC, "storage", "--state", "none"],
+        ["node", "assign", MAC, "none", "--state", "none"],
         ["node", "boot-script", "r1n7"],
         ["serve", "--nodes", "none.yml", "--port", "0"],
         ["serve", "--append", "quiet", "--port", "0"],
+        ["serve", "--known-only", "--port", "0"],
     ],
 )
 def test_what_is_wrong_is_the_users_mistake(site: Layout, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

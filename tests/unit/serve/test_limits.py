@@ -8,13 +8,15 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from builds import PROGRAM
+from imagebuilder.serve.operator import Operator
 from imagebuilder.store.layout import Blob, Layout
-from serving import BIG, HUGE, BootServer, blob_path, boot_server, impatient_server
+from serving import BIG, HUGE, BootServer, blob_path, boot_server, impatient_server, serving_app
 
 
 def _told(server: BootServer, data: bytes) -> bytes:
@@ -63,6 +65,28 @@ def test_head_that_drips_in_is_cut_off_too(layout: Layout) -> None:
                 return
             time.sleep(0.1)
     raise AssertionError("a head may take for ever")
+
+
+def test_body_that_drips_in_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagebuilder.serve.body._SECONDS", 0.5)
+    with serving_app(Operator().routes()) as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = b"POST /api/1/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+        connection.sendall(head)
+        connection.settimeout(0.1)
+        answer, began = b"", time.monotonic()
+        while not answer:
+            assert time.monotonic() < began + 5, "a body may take for ever"
+            connection.sendall(b" ")
+            with suppress(TimeoutError):
+                answer = connection.recv(100)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_body_without_an_announced_end_is_not_taken_for_ever() -> None:
+    with serving_app(Operator().routes()) as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = b"POST /api/1/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + b"400\r\n%s\r\n" % (b" " * 0x400))
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_who_does_not_take_what_is_sent_is_cut_off(layout: Layout) -> None:
@@ -137,7 +161,7 @@ def test_node_that_hangs_up_is_no_news(layout: Layout) -> None:
         assert server.get("/v2/").status == 200
         server.stop()
         server.line("stopped")
-        assert len(server.said) == 2, server.said
+        assert [line.split()[0] for line in server.said] == ["the", "serving", "stopped"], server.said
 
 
 def test_port_that_is_taken_is_said(server: BootServer, layout: Layout) -> None:

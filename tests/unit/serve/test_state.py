@@ -16,9 +16,12 @@ from imagebuilder.errors import ImagebuilderError, UserError
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.listing import history_of, list_machines
 from imagebuilder.serve.nodes import parse_nodes
-from imagebuilder.serve.state import boots, nodes, tasks
+from imagebuilder.serve.state import boots, journal, nodes, output, tasks
 from imagebuilder.serve.state.boots import KEEP, Choice, Event
+from imagebuilder.serve.state.counts import count
 from imagebuilder.serve.state.database import Database, migrations
+from imagebuilder.serve.state.output import News, Position
+from imagebuilder.serve.state.overview import boots_since, glances, open_tasks, recent_tasks
 from imagebuilder.serve.state.tables import METADATA
 from imagebuilder.serve.state.tasks import Order, Result
 
@@ -82,6 +85,8 @@ def test_tables_are_what_the_migrations_made(database: Database) -> None:
     for table in found:
         for column in METADATA.tables[table].primary_key.columns:
             found[table][column.name] = expected[table][column.name]
+    # Bytes have a name of their own in each database; SQLite does not care for names.
+    found["task_output"]["data"] = expected["task_output"]["data"]
     assert found == expected
 
 
@@ -148,6 +153,24 @@ def test_machines_are_listed_with_what_they_get_and_how_far_they_came(database: 
         ("serial=CN8", "", "x:latest", "", 0),
         ("all others", "", "y:latest", "", 0),
     ]
+
+
+def test_every_node_is_counted_in_one_state(database: Database) -> None:
+    for number, phase in enumerate(["", "kernel", "switch", "error"]):
+        identity = Identity(serial=f"CN{number}")
+        begin(database, 1, identity)
+        token = begin(database, 2, identity)
+        if phase:
+            report(database, token, [Event(phase, 1, code="NB-RAM" if phase == "error" else "")], 3)
+    database.do(lambda connection: nodes.see(connection, NODE, "", 4))
+    ready = begin(database, 5, Identity(serial="CN9"))
+    boot = database.do(lambda connection: boots.of_token(connection, ready))
+    assert boot
+    database.do(partial(boots.admit_agent, boot=boot, now=6))
+    counts = database.do(count)
+    assert set(counts.nodes) == {"discovered", "script", "booting", "started", "failed", "ready"}
+    assert set(counts.nodes.values()) == {1}
+    assert set(counts.tasks.values()) == {0}
 
 
 def test_made_up_nodes_do_not_fill_the_disk(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +243,47 @@ def test_task_goes_its_way_once(database: Database) -> None:
     assert given(400) is None
 
 
+def test_what_a_command_says_is_read_piece_by_piece_and_anew_when_it_is_begun_again(database: Database) -> None:
+    begin(database, 1)
+    (node,) = database.do(nodes.all_nodes)
+    task_id = database.do(partial(tasks.queue, node_id=node.id, order=Order("x", retries=1), now=10))
+
+    def news(*known: int) -> list[output.News]:
+        return database.do(lambda connection: output.news_of(connection, [Position(task_id, *known)], 20))
+
+    def say(start: int, data: bytes) -> bool:
+        return database.do(lambda connection: output.take(connection, task_id, "stdout", start, data))
+
+    def give(now: int) -> None:
+        database.do(lambda connection: tasks.next_for(connection, node.id, now))
+
+    assert news() == []
+    give(11)
+    assert [say(0, b"\0\xff"), say(1, b"\xffab"), say(5, b"gap"), say(2, b"ab")] == [True, True, False, True]
+    assert news() == [News(task_id, 11, b"\0\xffab")]
+    assert news(11, 2) == [News(task_id, 11, b"ab")]
+    assert news(11, 4) == []
+    give(12)
+    assert news(11, 4) == [News(task_id, 12)]
+    say(0, b"again")
+    database.do(lambda connection: tasks.finish(connection, node.id, task_id, Result(0, "again", ""), 13))
+    assert news(12) == [News(task_id, 12, b"again")]
+    (last,) = news(12, 5)
+    assert last.ended
+    assert last.ended.result.stdout == "again"
+
+
+def test_journal_keeps_the_last_entries_whatever_is_in_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEEP", 2)
+    for number in range(3):
+        deed = journal.Deed("me", "erase", f"node {number}", "x" * 5000)
+        database.do(partial(journal.note, deed=deed, now=number))
+    found = database.do(lambda connection: journal.entries(connection, 10))
+    assert [(entry.at, entry.which, len(entry.detail)) for entry in found] == [(2, "node 2", 1024), (1, "node 1", 1024)]
+
+
 def test_old_tasks_are_forgotten_and_new_ones_are_not(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_KEEP", 2)
     begin(database, 1)
@@ -228,5 +292,37 @@ def test_old_tasks_are_forgotten_and_new_ones_are_not(database: Database, monkey
         task_id = database.do(partial(tasks.queue, node_id=node.id, order=Order(str(number)), now=number))
         if number < 4:
             database.do(partial(tasks.withdraw, task_ids=[task_id], now=1))
-    kept = database.do(lambda connection: tasks.of_node(connection, node.id))
+    kept = database.do(lambda connection: tasks.listed(connection, 1, node.id))
     assert [task.order.command for task in kept] == ["4", "3", "2"]
+
+
+def test_nodes_at_a_glance_are_each_with_its_last_boot(database: Database) -> None:
+    begin(database, 1000)
+    report(database, begin(database, 2000), RECORD, 2005)
+    database.do(lambda connection: nodes.see(connection, Identity(serial="7"), "10.0.0.8", 3000))
+    lonely, node = database.do(glances)
+    assert (lonely.identity.serial, lonely.boot) == ("7", None)
+    boot = node.boot
+    assert boot
+    assert (boot.number, boot.started, boot.changed, boot.phase) == (2, 2000, 2005, "fetch")
+    assert (boot.ms, boot.bytes) == (4000, 38_000_000)
+    assert database.do(lambda connection: glances(connection, {node.id, "none"})) == [node]
+
+
+def test_boots_over_time_are_counted_by_outcome(database: Database) -> None:
+    failed = [Event("error", 1, code="NB-DHCP")]
+    for now, events in ((100, []), (1000, failed), (1010, failed), (1950, RECORD)):
+        report(database, begin(database, now), events, now)
+    told = database.do(lambda connection: boots_since(connection, 900, 900))
+    assert told == [(900, "failed", 2), (1800, "other", 1)]
+
+
+def test_tasks_at_a_glance_have_no_output_and_are_counted(database: Database) -> None:
+    begin(database, 1)
+    (node,) = database.do(nodes.all_nodes)
+    ids = [database.do(partial(tasks.queue, node_id=node.id, order=Order("x" * n), now=n)) for n in (1, 300)]
+    database.do(partial(tasks.next_for, node_id=node.id, now=400))
+    new, old = database.do(lambda connection: recent_tasks(connection, 10))
+    assert ([new.id, old.id], len(new.command), old.state) == (ids[::-1], 200, "given")
+    assert database.do(open_tasks) == {"queued": 1, "given": 1}
+    assert database.do(lambda connection: recent_tasks(connection, 1, kind="command", node_id=node.id)) == [new]

@@ -19,8 +19,9 @@ from sqlalchemy import Connection
 from builds import PROGRAM
 from imagebuilder.cli.main import main
 from imagebuilder.serve.identity import Identity
-from imagebuilder.serve.state import nodes, tasks
+from imagebuilder.serve.state import nodes, output, tasks
 from imagebuilder.serve.state.database import Database
+from imagebuilder.serve.state.output import Position
 from imagebuilder.serve.state.tasks import Order, Result, Task
 from imagebuilder.store.layout import Layout
 from node_agent import Agent
@@ -69,6 +70,11 @@ def tasks_path(server: BootServer, mac: str = MAC, *, inventory: bool = True) ->
     return path
 
 
+def from_elsewhere(server: BootServer) -> tuple[str, str]:
+    """The words that have a verb ask a server; the token is found beside the state."""
+    return "--server", f"http://127.0.0.1:{server.port}"
+
+
 def start_run(layout: Layout, *words: str) -> subprocess.Popen[str]:
     """`imagebuilder run WORDS`, as a user types it."""
     site = layout.root.parent
@@ -94,6 +100,49 @@ def test_commands_run_on_the_node_and_come_back_whole(layout: Layout, server: Bo
     done = run(layout, "--node", MAC, "--json", "--", "echo é; kill -9 $$")
     (result,) = json.loads(done[1])["results"]
     assert (done[0], result["status"], result["stdout"], result["state"]) == (137, 137, "é\n", "failed")
+    assert run(layout, *from_elsewhere(server), "--node", MAC, "--", "echo far; exit 3") == (3, "far\n", "")
+
+
+@pytest.mark.parametrize("is_far", [False, True], ids=["beside the server", "from elsewhere"])
+def test_what_a_command_says_comes_while_it_runs_byte_for_byte(
+    layout: Layout, server: BootServer, agent: Agent, tmp_path: Path, is_far: bool
+) -> None:
+    agent.boot_with(arguments_of(server))
+    agent.start()
+    server.line("ready for tasks")
+    go = tmp_path / "go"
+    script = f"echo begun; echo err >&2; until [ -e {go} ]; do sleep 0.1; done; printf 'a\\377\\000b'; exit 4"
+    words = [*(from_elsewhere(server) if is_far else ()), "--node", MAC, "--", script]
+    argv: list[str | Path] = [PROGRAM, "run", "--cache", layout.root.parent / "cache", *words]
+    with subprocess.Popen(argv, cwd=layout.root.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout
+        assert command.stderr
+        assert command.stdout.readline() == b"begun\n"
+        assert command.stderr.readline() == b"err\n"
+        go.touch()
+        stdout, _ = command.communicate(timeout=60)
+    assert (command.returncode, stdout) == (4, b"a\xff\0b")
+
+
+def test_output_is_taken_from_the_node_that_runs_the_command_and_in_order(layout: Layout, server: BootServer) -> None:
+    path, other = tasks_path(server), tasks_path(server, "52:54:00:00:00:02")
+    task_id = queue(layout, Order("true"))
+
+    def say(start: object, data: bytes, by: str = path, stream: str = "stdout") -> int:
+        return server.ask("POST", f"{by}/{task_id}/{stream}?start={start}", data).status
+
+    assert say(0, b"early") == 404
+    (command,) = json.loads(server.get(path).body)["tasks"]
+    assert command["outputUrl"].endswith(f"{path}/{task_id}")
+    assert [say(0, b"abc"), say(0, b"abc"), say(1, b"bcde"), say(9, b"x")] == [204, 204, 204, 409]
+    assert [say("x", b""), say(-1, b""), say(0, b"x", other), say(0, b"x", stream="stdin")] == [400, 400, 404, 404]
+    assert say(0, bytes((1 << 20) + 1)) == 413
+    database = Database(str(layout.root.parent / "cache/serve/state.sqlite"))
+    (news,) = database.do(lambda connection: output.news_of(connection, [Position(task_id)], 1))
+    database.close()
+    assert (news.stdout, news.stderr, news.ended) == (b"abcde", b"", None)
+    assert server.ask("POST", path, result(task_id)).status == 201
+    assert say(5, b"late") == 404
 
 
 def test_node_takes_its_inventory_when_it_is_first_met(
@@ -116,22 +165,25 @@ def test_node_takes_its_inventory_when_it_is_first_met(
     assert re.search(r"^memory +\d", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_command_survives_the_server(layout: Layout, agent: Agent, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_far", [False, True], ids=["beside the server", "from elsewhere"])
+def test_command_survives_the_server(layout: Layout, agent: Agent, tmp_path: Path, is_far: bool) -> None:
     proof = tmp_path / "proof"
     with boot_server(layout.root, "--image", "discovery") as server:
         port = server.port
         agent.boot_with(arguments_of(server))
         agent.start()
         server.line("ready for tasks")
-        command = start_run(layout, "--node", MAC, "--", f"echo begun >>{proof}; sleep 1; echo done")
+        far = from_elsewhere(server) if is_far else ()
+        command = start_run(layout, *far, "--node", MAC, "--", f"echo begun >>{proof}; sleep 1; echo done")
         while not proof.exists():
             time.sleep(0.05)
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
     time.sleep(1.5)
     with command, boot_server(layout.root, "--image", "discovery", "--port", port):
-        stdout, _ = command.communicate(timeout=60)
+        stdout, stderr = command.communicate(timeout=60)
     assert (command.returncode, stdout, proof.read_text()) == (0, "done\n", "begun\n")
+    assert ("waiting for it" in stderr) is is_far
 
 
 def test_agent_without_the_token_of_a_boot_is_turned_away(server: BootServer) -> None:
@@ -236,7 +288,7 @@ def test_interrupted_command_is_not_begun_later(layout: Layout, server: BootServ
         database = Database(str(layout.root.parent / "cache/serve/state.sqlite"))
         node = database.do(lambda connection: nodes.find(connection, Identity(mac=MAC)))
         assert node
-        while not any(it.order.command == "true" for it in database.do(partial(tasks.of_node, node_id=node.id))):
+        while not any(it.order.command == "true" for it in database.do(partial(tasks.listed, now=1, node_id=node.id))):
             assert command.poll() is None
             time.sleep(0.05)
         database.close()
@@ -270,7 +322,13 @@ def test_profile_is_all_of_its_nodes(layout: Layout, server: BootServer) -> None
 
 @pytest.mark.parametrize(
     "words",
-    [["--node", "52:54:00:00:00:09"], ["--profile", "a"], ["--node", MAC, "--timeout", "0"], ["--node"]],
+    [
+        ["--node", "52:54:00:00:00:09"],
+        ["--profile", "a"],
+        ["--node", MAC, "--destroys", "erase"],
+        ["--node", MAC, "--timeout", "0"],
+        ["--node"],
+    ],
     ids=str,
 )
 def test_what_no_node_can_run_is_the_users_mistake(layout: Layout, server: BootServer, words: list[str]) -> None:

@@ -13,6 +13,8 @@ from imagebuilder.serve.state.tables import BOOTS, EVENTS
 
 SCRIPT = "script"
 """The phase of a boot that has not reported anything."""
+LAST_PHASE = "switch"
+"""What the initrd reports last."""
 AGENT = "agent"
 """The phase of a boot whose agent has asked for tasks."""
 KEEP = 20
@@ -127,6 +129,12 @@ def report(connection: Connection, boot: Boot, events: Sequence[Event], now: int
 def keep_log(connection: Connection, boot: Boot, log: str) -> None:
     """Remember the log of a node that could not boot."""
     connection.execute(update(BOOTS).where(BOOTS.c.id == boot.id).values(log=log))
+
+
+def of_id(connection: Connection, boot_id: str) -> Boot | None:
+    """The boot that has an id."""
+    row = connection.execute(select(BOOTS).where(BOOTS.c.id == boot_id)).one_or_none()
+    return _boot(row._mapping) if row else None
 
 
 def boots_of(connection: Connection, node_id: str) -> list[Boot]:

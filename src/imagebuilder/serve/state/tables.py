@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, MetaData, String, Table, Text
 
 METADATA = MetaData()
 
@@ -61,6 +61,26 @@ EVENTS = Table(
     _text("detail", 1024),
 )
 
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _number("at"),
+    _text("who", 128),
+    _text("what", 32),
+    _text("which", 256),
+    _text("detail", 1024),
+)
+
+OUTPUT = Table(
+    "task_output",
+    METADATA,
+    Column("task_id", String(24), ForeignKey("tasks.id"), primary_key=True),
+    Column("stream", String(6), primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
 TASKS = Table(
     "tasks",
     METADATA,
@@ -72,6 +92,7 @@ TASKS = Table(
     _number("timeout"),
     _number("retries"),
     _text("state", 16),
+    _text("destroys", 16),
     _number("created"),
     _number("given"),
     _number("finished"),

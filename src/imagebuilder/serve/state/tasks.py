@@ -11,12 +11,12 @@ begun again. A result is taken once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, literal, select, update
 
 from imagebuilder.host.tokens import new_token
-from imagebuilder.serve.state.tables import TASKS
+from imagebuilder.serve.state.tables import NODES, OUTPUT, TASKS
 
 QUEUED, GIVEN, DONE, FAILED, LOST, WITHDRAWN = "queued", "given", "done", "failed", "lost", "withdrawn"
 COMMAND, INVENTORY = "command", "inventory"
@@ -24,19 +24,27 @@ _GRACE = 120
 """Seconds that a result may take beyond the command's time: the agent delivers for as long as it takes."""
 _KEEP = 200
 """So many finished tasks of a node are remembered."""
+LONGEST = 1_000_000
+"""The largest number of seconds, and of retries."""
+MOST = 1000
+"""So many tasks are listed at most."""
+_ALL = select(TASKS, NODES.c.identity).join(NODES)
+_NOTHING: ColumnElement[str] = literal("")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """A command for /bin/sh, the seconds that it may take, how often it may be begun again when it was lost.
 
-    Its `kind` is COMMAND, or INVENTORY, whose command is a program of ours that the node fetches.
+    Its `kind` is COMMAND, or INVENTORY, whose command is a program of ours that the node fetches. `destroys` says that
+    it does (`erase`, `flash`), "" that it does not.
     """
 
     command: str
     timeout: int = 600
     retries: int = 0
     kind: str = COMMAND
+    destroys: str = ""
 
 
 TAKE_INVENTORY = Order("./inventory.sh", timeout=300, retries=3, kind=INVENTORY)
@@ -53,13 +61,18 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An order for a node and what has become of it; `result.status` is -1 as long as nobody knows."""
+    """An order for a node and what has become of it; `result.status` is -1 as long as nobody knows.
+
+    `node` is what the node is known by; times are in seconds since 1970, `given` and `finished` 0 before.
+    """
 
     id: str
-    node_id: str
+    node: str
     order: Order
     state: str
     created: int
+    given: int
+    finished: int
     result: Result
 
 
@@ -76,6 +89,7 @@ def queue(connection: Connection, node_id: str, order: Order, now: int) -> str:
             command=order.command,
             timeout=order.timeout,
             retries=order.retries,
+            destroys=order.destroys,
             state=QUEUED,
             created=now,
             given=0,
@@ -92,12 +106,13 @@ def queue(connection: Connection, node_id: str, order: Order, now: int) -> str:
 def next_for(connection: Connection, node_id: str, now: int) -> Task | None:
     """Give a node the task that is next; what it was given before, and did not deliver, is lost."""
     _lose(connection, TASKS.c.node_id == node_id, now)
-    waiting = select(TASKS).where(TASKS.c.node_id == node_id, TASKS.c.state == QUEUED).order_by(TASKS.c.number).limit(1)
+    waiting = _ALL.where(TASKS.c.node_id == node_id, TASKS.c.state == QUEUED).order_by(TASKS.c.number).limit(1)
     row = connection.execute(waiting).one_or_none()
     if row is None:
         return None
     connection.execute(update(TASKS).where(TASKS.c.id == row.id).values(state=GIVEN, given=now))
-    return _task(row._mapping)
+    connection.execute(delete(OUTPUT).where(OUTPUT.c.task_id == row.id))
+    return replace(_task(row._mapping), state=GIVEN, given=now)
 
 
 def finish(connection: Connection, node_id: str, task_id: str, result: Result, now: int) -> bool:
@@ -118,16 +133,22 @@ def expire(connection: Connection, now: int) -> None:
     _lose(connection, TASKS.c.given + TASKS.c.timeout + _GRACE < now, now)
 
 
-def withdraw(connection: Connection, task_ids: Sequence[str], now: int) -> None:
-    """Do not begin those of some tasks that have not begun."""
+def waiting_to_destroy(connection: Connection, node_id: str) -> list[Task]:
+    """The tasks of a node that will destroy something, and have not begun."""
+    which = (TASKS.c.node_id == node_id, TASKS.c.state == QUEUED, TASKS.c.destroys != "")
+    return [_task(row._mapping) for row in connection.execute(_ALL.where(*which).order_by(TASKS.c.number))]
+
+
+def withdraw(connection: Connection, task_ids: Sequence[str], now: int) -> int:
+    """Do not begin those of some tasks that have not begun; returns how many these are."""
     waiting = update(TASKS).where(TASKS.c.id.in_(task_ids), TASKS.c.state == QUEUED)
-    connection.execute(waiting.values(state=WITHDRAWN, finished=now))
+    return connection.execute(waiting.values(state=WITHDRAWN, finished=now)).rowcount
 
 
 def ended(connection: Connection, task_ids: Sequence[str], now: int) -> list[Task]:
     """Those of some tasks that are over by now."""
     expire(connection, now)
-    rows = connection.execute(select(TASKS).where(TASKS.c.id.in_(task_ids), TASKS.c.finished > 0))
+    rows = connection.execute(_ALL.where(TASKS.c.id.in_(task_ids), TASKS.c.finished > 0))
     return [_task(row._mapping) for row in rows]
 
 
@@ -135,14 +156,42 @@ def inventory_of(connection: Connection, node_id: str) -> Task | None:
     """The last inventory of a node that went well, else the last that was asked for."""
     which = (TASKS.c.node_id == node_id, TASKS.c.kind == INVENTORY)
     order = ((TASKS.c.state == DONE).desc(), TASKS.c.number.desc())
-    row = connection.execute(select(TASKS).where(*which).order_by(*order).limit(1)).one_or_none()
+    row = connection.execute(_ALL.where(*which).order_by(*order).limit(1)).one_or_none()
     return _task(row._mapping) if row else None
 
 
-def of_node(connection: Connection, node_id: str) -> list[Task]:
-    """The tasks of a node, the last first."""
-    rows = connection.execute(select(TASKS).where(TASKS.c.node_id == node_id).order_by(TASKS.c.number.desc()))
+def of_id(connection: Connection, task_id: str, now: int) -> Task | None:
+    """One task as it is now."""
+    expire(connection, now)
+    row = connection.execute(_ALL.where(TASKS.c.id == task_id)).one_or_none()
+    return _task(row._mapping) if row else None
+
+
+def listed(connection: Connection, now: int, node_id: str = "", state: str = "") -> list[Task]:
+    """The last `MOST` tasks (of one node, in one state), the last first, without what their commands said."""
+    expire(connection, now)
+    columns = [column for column in TASKS.c if column.name not in ("stdout", "stderr")]
+    query = select(*columns, _NOTHING.label("stdout"), _NOTHING.label("stderr"), NODES.c.identity).join(NODES)
+    if node_id:
+        query = query.where(TASKS.c.node_id == node_id)
+    if state:
+        query = query.where(TASKS.c.state == state)
+    rows = connection.execute(query.order_by(TASKS.c.number.desc()).limit(MOST))
     return [_task(row._mapping) for row in rows]
+
+
+def latest_inventories(connection: Connection, node_id: str = "") -> dict[str, str]:
+    """By node, of all or of one, the last inventory that went well: the task's id."""
+    query = select(TASKS.c.node_id, TASKS.c.id).where(TASKS.c.kind == INVENTORY, TASKS.c.state == DONE)
+    if node_id:
+        query = query.where(TASKS.c.node_id == node_id)
+    return dict(connection.execute(query.order_by(TASKS.c.number)).tuples().all())
+
+
+def outputs_of(connection: Connection, task_ids: Sequence[str]) -> dict[str, str]:
+    """By id what some tasks wrote to standard output."""
+    query = select(TASKS.c.id, TASKS.c.stdout).where(TASKS.c.id.in_(task_ids))
+    return dict(connection.execute(query).tuples().all())
 
 
 def _lose(connection: Connection, which: ColumnElement[bool], now: int) -> None:
@@ -159,6 +208,7 @@ def _forget(connection: Connection, node_id: str) -> None:
 
 
 def _task(row: RowMapping) -> Task:
-    order = Order(row["command"], row["timeout"], row["retries"], row["kind"])
+    order = Order(row["command"], row["timeout"], row["retries"], row["kind"], row["destroys"])
     result = Result(row["status"], row["stdout"], row["stderr"])
-    return Task(row["id"], row["node_id"], order, row["state"], row["created"], result)
+    times = (row["created"], row["given"], row["finished"])
+    return Task(row["id"], row["identity"], order, row["state"], *times, result)

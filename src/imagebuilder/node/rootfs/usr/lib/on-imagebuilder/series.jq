@@ -6,5 +6,5 @@ def codes: if type == "array" and all(type == "number") then map("\(.) ") | add 
 .[0]
 | if (.tasks | type) == "array" then . else error("no series") end
 | @sh "order=\(.exit | if type == "object" then .code // 0 else . // "" end)",
-  ([.tasks[] | @sh "run_task \(.cmd // "" | tostring) \(.downloadUrl // "") \(" \(.acceptedResponseCodes | codes)")"]
+  ([.tasks[] | @sh "run_task \(.cmd // "" | tostring) \(.downloadUrl // "") \(" \(.acceptedResponseCodes | codes)") \(.outputUrl // "")"]
    | join(" &&\n"))
