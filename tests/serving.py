@@ -146,6 +146,10 @@ def serving_app(routes: list[web.RouteDef]) -> Iterator[Client]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.run_until_complete(runner.cleanup())
+        cut_off = asyncio.all_tasks(loop)
+        for task in cut_off:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(cut_off) if cut_off else asyncio.sleep(0))
         loop.close()
 
 
