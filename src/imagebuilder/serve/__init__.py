@@ -7,6 +7,7 @@ registry.py   /v2/: the store as a read-only OCI registry
 files.py      /blobs/, the paths of 2015, iPXE's programs
 identity.py   who asks: addresses and numbers as boot loaders write them
 nodes.py      nodes.yml: which machine gets what; roster.py follows it, assign.py changes it
+nodelayer/    files that one node alone gets
 scripts.py    what a boot loader is told: iPXE, GRUB
 bootscripts.py    where it asks
 reports.py    what nodes report of their boots; body.py has the bodies of requests

@@ -18,7 +18,8 @@ from imagebuilder.serve.files import Files
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.local import LocalDesk
 from imagebuilder.serve.metrics import METRICS, Metrics
-from imagebuilder.serve.nodes import Nodes, start_for
+from imagebuilder.serve.nodelayer.shelf import NodeLayers
+from imagebuilder.serve.nodes import Nodes, refuse_secrets, start_for
 from imagebuilder.serve.openapi import openapi_route
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
@@ -42,6 +43,7 @@ class Settings:
     `state` is a file or a postgresql:// URL, `builds` an artifact folder to take the names of 2015 from, `ipxe` the
     folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked),
     `operator` who may see and change it. With `known_only`, a machine that no entry fits gets nothing.
+    `https` the port at which we speak HTTPS as well (0 for none).
     """
 
     layout: Layout
@@ -52,12 +54,13 @@ class Settings:
     address: str = ""
     operator: Operator = field(default_factory=Operator)
     known_only: bool = False
+    https: int = 0
 
 
 def application(settings: Settings, tell: Tell) -> web.Application:
     """All of it; `tell` gets a sentence for whatever the operator should know. Raises UserError."""
     shelf = Shelf(settings.layout, tell)
-    roster = Roster(settings.nodes, tell)
+    roster = Roster(settings.nodes, tell, check=None if settings.https else refuse_secrets)
 
     def nodes() -> Nodes:
         return roster.nodes.without_default() if settings.known_only else roster.nodes
@@ -78,8 +81,10 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     app[METRICS] = metrics
     app.on_cleanup.append(close)
+    layers = NodeLayers(choose, settings.https, database, tell)
     table = [
-        *BootScripts(choose, settings.address, database, tell).routes(),
+        *BootScripts(choose, settings.address, layers, database, tell).routes(),
+        *layers.routes(),
         *Reports(database, tell).routes(),
         *Tasks(database, tell, nodes).routes(),
         *settings.operator.routes(),

@@ -12,13 +12,21 @@ from imagebuilder.serve.nodes import Nodes, read_nodes
 class Roster:
     """What nodes get. `problem` is what is wrong with the file as it is now, "" if nothing is."""
 
-    def __init__(self, source: Path | Nodes, tell: Callable[[str], None]) -> None:
-        """From a file, or as it is for good. Raises SpecError when the file is wrong to begin with."""
+    def __init__(
+        self, source: Path | Nodes, tell: Callable[[str], None], check: Callable[[Nodes], None] | None = None
+    ) -> None:
+        """From a file, or as it is for good; `check` raises SpecError for what this server cannot do.
+
+        Raises SpecError when the file is wrong to begin with.
+        """
         self.path = source if isinstance(source, Path) else None
         self.problem = ""
         self._tell = tell
+        self._check = check
+        self._nodes = source if isinstance(source, Nodes) else Nodes()
         self._seen = self._look()
-        self._nodes = read_nodes(source) if isinstance(source, Path) else source
+        if self.path:
+            self._read(self.path)
 
     @property
     def nodes(self) -> Nodes:
@@ -27,7 +35,7 @@ class Roster:
         if self.path and seen != self._seen:
             self._seen = seen
             try:
-                self._nodes = read_nodes(self.path)
+                self._read(self.path)
             except ImagebuilderError as error:
                 self.problem = str(error)
                 self._tell(f"{error}; what was there before stays in force")
@@ -36,9 +44,26 @@ class Roster:
                 self._tell(f"{self.path} has changed: {len(self._nodes.entries)} entries")
         return self._nodes
 
-    def _look(self) -> tuple[int, ...] | None:
-        try:
-            status = self.path.stat() if self.path else None
-        except OSError:
-            return None
-        return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None
+    def _read(self, path: Path) -> None:
+        """Read the file and its templates, again if one of them changes meanwhile."""
+        while True:
+            nodes = read_nodes(path)
+            if self._check:
+                self._check(nodes)
+            self._nodes = nodes
+            seen = self._look()
+            if seen == self._seen:
+                return
+            self._seen = seen
+
+    def _look(self) -> tuple[tuple[int, ...] | None, ...]:
+        """What tells that the file has changed, or a template that it names."""
+        return tuple(map(_stamp, (self.path, *sorted(self._nodes.templates)))) if self.path else ()
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
