@@ -19,6 +19,7 @@ metrics.py    numbers for Prometheus
 operator.py   who may see and change it: a token, a cookie; guards routes
 state/        what is remembered of nodes; listing.py shows it
 dnsmasq.py    addresses and boot programs, by dnsmasq
+kea.py        the same for those who run Kea
 nginx.py      nginx in front of it
 app.py        all routes, and what becomes of errors
 tls.py        the certificate
