@@ -87,6 +87,7 @@ class ProfileKeys(_Strict):
     allow: Annotated[tuple[Destruction, ...], BeforeValidator(_entries)] = ()
     files: Annotated[tuple[Any, ...], BeforeValidator(_entries)] = ()
     variables: dict[str, Any] = {}
+    tasks_by_address: bool = False
 
 
 class NodeKeys(_Strict):
@@ -116,6 +117,7 @@ class Profile:
     allow: tuple[str, ...] = ()
     files: tuple[LayerFile, ...] = ()
     values: tuple[tuple[str, Value], ...] = ()
+    tasks_by_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,10 @@ class Nodes:
         profile = self.profiles[self.default]
         return Assignment(profile, profile.arguments)
 
+    def takes_tasks_by_address(self, profile: str) -> bool:
+        """Whether agents of a profile's nodes need no token to get tasks."""
+        return profile in self.profiles and self.profiles[profile].tasks_by_address
+
     @property
     def templates(self) -> frozenset[Path]:
         """The files beside this one that it was read from."""
@@ -272,7 +278,7 @@ def _profile(document: Document, name: str, value: Any, declared: Mapping[str, V
     keys = read_keys(ProfileKeys, value, document, "profiles", name)
     files = read_files(keys.files, declared, document, "profiles", name, "files")
     values = read_values(keys.variables, declared, document, "profiles", name, "variables")
-    return Profile(name, keys.image, keys.arguments, keys.allow, files, values)
+    return Profile(name, keys.image, keys.arguments, keys.allow, files, values, keys.tasks_by_address)
 
 
 def _entry(
