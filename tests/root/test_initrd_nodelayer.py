@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
 import stat
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from certificates import make_certificates, server_context
+from certificates import make_certificates
 from hostile import hostile
 from imagebuilder.digest import of_bytes
 from imagebuilder.steps.cpio import Member, Source
@@ -19,7 +20,7 @@ from imagebuilder.store.manifest import EMPTY, Layer
 from imagebuilder.store.referrers import attach
 from imagebuilder.store.signing import SIGNATURE_TYPE
 from initrd_jail import BASE_NAME, FAILED, Image, Jail, make_jail, overlay_of, trust
-from serving import MAC, boot_server
+from serving import MAC, BootServer, boot_server
 
 pytestmark = pytest.mark.root
 
@@ -60,25 +61,37 @@ def _served(image: Image, layer: bytes) -> tuple[dict[str, bytes], str]:
     return {**image.files, path: layer}, f"nb.layer={path} nb.token=abc"
 
 
-def test_node_gets_its_own_files_from_the_boot_server(tmp_path: Path, initrd_jail: Jail, accepting: Image) -> None:
-    layout = Layout(tmp_path / "store")
+def _store(folder: Path, image: Image) -> Layout:
+    """A store that has the image, as `discovery:latest`, and its signature."""
+    layout = Layout(folder / "store")
     layout.prepare()
     layout.put(EMPTY)
-    for data in (b"kernel", b"initrd", *accepting.files.values()):
+    for data in (b"kernel", b"initrd", *image.files.values()):
         layout.put(data)
-    manifest = layout.put(accepting.manifest.to_bytes())
+    manifest = layout.put(image.manifest.to_bytes())
     change_index(layout, lambda index: index.moved("discovery:latest", manifest))
-    signature = layout.put(accepting.files[f"{MANIFEST}.minisig"])
+    signature = layout.put(image.files[f"{MANIFEST}.minisig"])
     attach(layout, manifest, SIGNATURE_TYPE, [Layer(SIGNATURE_TYPE, "discovery.manifest.json.minisig", signature)])
+    return layout
+
+
+def _arguments(server: BootServer) -> str:
+    """The kernel arguments of the node's boot script."""
+    script = server.get(f"/boot.ipxe?mac={MAC}").body.decode()
+    arguments = re.search(r"initrd=initrd (.*)", script)
+    assert arguments, script
+    return arguments[1]
+
+
+def test_node_gets_its_own_files_from_the_boot_server(tmp_path: Path, initrd_jail: Jail, accepting: Image) -> None:
+    layout = _store(tmp_path, accepting)
     (tmp_path / "nodes.yml").write_text(NODES)
     with boot_server(layout.root, "--nodes", tmp_path / "nodes.yml") as server:
-        script = server.get(f"/boot.ipxe?mac={MAC}").body.decode()
-        arguments = re.search(r"initrd=initrd (.*)", script)
-        assert arguments, script
-        ended = initrd_jail.boot(arguments[1], check=LOOK)
+        arguments = _arguments(server)
+        ended = initrd_jail.boot(arguments, check=LOOK)
         assert ended.code == "booted", ended.lines
         assert ended.lines[-7:-2] == ("r1n7", "not the overlay's", "base", "600 7:8 overlay", "644 0:0 hostname")
-        token = re.search(r"nb\.token=(\S+)", arguments[1])
+        token = re.search(r"nb\.token=(\S+)", arguments)
         assert token
         said = "\n".join(ended.lines)
         assert token[1] not in said
@@ -158,18 +171,24 @@ def test_layer_with_another_digest_than_the_script_says_ends_the_boot(initrd_jai
         assert server.asked[path] == 3
 
 
-def test_layer_comes_over_https_while_all_else_comes_over_http(tmp_path: Path, accepting: Image) -> None:
+def test_secrets_come_over_https_while_all_else_comes_over_http(tmp_path: Path, accepting: Image) -> None:
     certificates = make_certificates(tmp_path / "site")
     jail = make_jail(tmp_path / "root", authorities=(certificates / "ca.pem").read_text())
-    layer = overlay_of(_file("own"))
-    with (
-        hostile(accepting.files) as plain,
-        hostile({f"/layer/{of_bytes(layer)}": layer}, tls=server_context(certificates)) as secure,
-    ):
-        arguments = f"nb.layer={secure.url}/layer/{of_bytes(layer)} nb.token=abc"
-        ended = jail.boot(f"API_CB={plain.address} MANIFEST={MANIFEST} {arguments}", check="cat /newroot/own")
+    layout = _store(tmp_path, accepting)
+    secret = NODES.replace("hostname: hostname", "hostname: secret")
+    (tmp_path / "nodes.yml").write_text(secret)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    tls = ["--tls-cert", certificates / "server.pem", "--tls-key", certificates / "server.pem", "--tls-port", port]
+    with boot_server(layout.root, "--nodes", tmp_path / "nodes.yml", *tls) as server:
+        arguments = _arguments(server)
+        assert f"nb.layer=https://127.0.0.1:{port}/layer/" in arguments
+        ended = jail.boot(arguments, check=LOOK)
         assert ended.code == "booted", ended.lines
-        assert [path.partition("?")[2] for path, _ in secure.starts] == ["token=abc"]
+        assert "r1n7" in ended.lines
+        plain = arguments.replace(f"https://127.0.0.1:{port}/layer", "/layer")
+        ended = jail.boot(plain)
+        assert (ended.status, ended.code) == (FAILED, "NB-FETCH"), ended.lines
 
 
 def test_layer_is_not_kept_on_the_nodes_disk(initrd_jail: Jail, accepting: Image) -> None:

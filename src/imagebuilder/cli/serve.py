@@ -74,7 +74,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--ipxe", type=Path, default=Path("/usr/lib/ipxe"), metavar="DIR", help="iPXE's programs (default: Debian's)"
     )
-    tls = parser.add_argument_group("HTTPS for the operator, beside HTTP, which nodes speak")
+    tls = parser.add_argument_group("HTTPS for the operator and for nodes' secrets, beside HTTP, which nodes speak")
     tls.add_argument("--tls-cert", type=Path, metavar="FILE", help="the certificate, PEM, its authorities' behind it")
     tls.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, PEM, without a password")
     tls.add_argument("--tls-port", type=_port, default=8443, metavar="N", help="(default: 8443)")
@@ -204,6 +204,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         address=address,
         operator=Operator(_token(arguments), tls=bool(arguments.tls_cert)),
         known_only=arguments.known_only,
+        https=arguments.tls_port if arguments.tls_cert else 0,
     )
 
 
