@@ -16,10 +16,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from aiohttp import hdrs, web
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.serve.content import BYTES
+from imagebuilder.serve.described import WORDS, Content, Description, described
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.nodelayer.layer import NodeLayer
 from imagebuilder.serve.scripts import Start
@@ -32,6 +34,12 @@ _KEPT = 2_000
 """So many layers stay in memory: some KB each, 1 MB at most."""
 
 T = TypeVar("T")
+
+
+class Token(BaseModel):
+    """That of the node's boot script."""
+
+    token: str = ""
 
 
 class NodeLayers:
@@ -57,6 +65,9 @@ class NodeLayers:
         path = f"/layer/{layer.sha256}"
         return f"https://{server.rpartition(':')[0]}:{self._https}{path}" if layer.is_secret else path
 
+    @described(
+        Description("The layer of a node's own", {200: Content(BYTES), **dict.fromkeys((403, 404), WORDS)}, query=Token)
+    )
     async def _layer(self, request: web.Request) -> web.Response:
         sha256, token = request.match_info["sha256"], request.query.get("token", "")
 
