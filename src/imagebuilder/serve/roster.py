@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imagebuilder.errors import ImagebuilderError
+from imagebuilder.host import clock
 from imagebuilder.serve.nodes import Nodes, read_nodes
+
+_AGAIN_SECONDS = 5
+"""What is wrong may be right after a while without a change of the file: a template that was missing has come."""
 
 
 class Roster:
@@ -23,6 +27,7 @@ class Roster:
         self.problem = ""
         self._tell = tell
         self._check = check
+        self._again = 0.0
         self._nodes = source if isinstance(source, Nodes) else Nodes()
         self._seen = self._look()
         if self.path:
@@ -32,13 +37,15 @@ class Roster:
     def nodes(self) -> Nodes:
         """The last content that was right."""
         seen = self._look()
-        if self.path and seen != self._seen:
+        if self.path and (seen != self._seen or (self.problem and clock.monotonic() >= self._again)):
             self._seen = seen
             try:
                 self._read(self.path)
             except ImagebuilderError as error:
+                if str(error) != self.problem:
+                    self._tell(f"{error}; what was there before stays in force")
                 self.problem = str(error)
-                self._tell(f"{error}; what was there before stays in force")
+                self._again = clock.monotonic() + _AGAIN_SECONDS
             else:
                 self.problem = ""
                 self._tell(f"{self.path} has changed: {len(self._nodes.entries)} entries")

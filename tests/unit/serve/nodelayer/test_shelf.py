@@ -21,6 +21,7 @@ from certificates import make_certificates, server_context
 from imagebuilder.cli.main import main
 from imagebuilder.digest import of_bytes
 from imagebuilder.errors import SpecError
+from imagebuilder.host import clock
 from imagebuilder.serve.app import Settings, application
 from imagebuilder.store.layout import Layout
 from serving import MAC, Answer
@@ -195,6 +196,19 @@ def test_change_of_a_template_counts_for_the_next_boot_and_a_wrong_one_does_not(
     assert server.boot(MAC)["nb.layer"] == first
     assert server.said[-2].startswith("nodes/hostname.j2:1: `variables:` of nodes.yml has no `hostnme`")
     Path("nodes/hostname.j2").write_text("{{ hostname }}.example.org\n")
+    assert server.boot(MAC)["nb.layer"] != first
+
+
+def test_template_that_was_missing_is_found_when_it_comes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = server.boot(MAC)["nb.layer"]
+    Path("nodes.yml").write_text(FILE.replace("nodes/hostname.j2", "nodes/later.j2"))
+    for _ in range(2):
+        assert server.boot(MAC)["nb.layer"] == first
+    assert len([line for line in server.said if "there is no template `nodes/later.j2`" in line]) == 1
+    Path("nodes/later.j2").write_text("later\n")
+    assert server.boot(MAC)["nb.layer"] == first
+    later = clock.monotonic() + 5
+    monkeypatch.setattr(clock, "monotonic", lambda: later)
     assert server.boot(MAC)["nb.layer"] != first
 
 
