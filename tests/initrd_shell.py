@@ -17,7 +17,8 @@ FAILED = 99
 _LOAD = """
 set -u
 RUN=$1
-for part in report record arguments modules network ipv6 fetch trust manifest cache memory layers databases handover; do
+for part in report record arguments modules network ipv6 fetch trust manifest nodelayer cache memory layers databases \
+    handover; do
     . "$2/$part.sh"
 done
 STALL=1

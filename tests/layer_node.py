@@ -22,7 +22,9 @@ exec chroot . /bin/sh
 _LOAD = """
 set -u
 RUN=/run/imagebuilder
-for part in report arguments modules network fetch memory layers databases; do . /usr/lib/imagebuilder/$part.sh; done
+for part in report arguments modules network fetch nodelayer memory layers databases; do
+    . /usr/lib/imagebuilder/$part.sh
+done
 log() { echo "nb: $2"; }
 fail() { log 3 "error=$1 detail=$2"; exit 99; }
 """

@@ -34,12 +34,24 @@ new MutationObserver(() => {
 """What keeps the states that the page shows of its only node."""
 MAC = "52:54:00:00:00:07"
 SECONDS = 300
+NODES = f"""\
+variables: {{hostname: hostname}}
+profiles:
+  all:
+    image: discovery:stable
+    arguments: console=ttyS0,115200n8 loglevel=6
+    files:
+      - {{dest: /etc/hostname, content: "{{{{ hostname }}}}\\n"}}
+nodes:
+  - {{mac: "{MAC}", profile: all, variables: {{hostname: r1n7}}}}
+"""
 
 
 @pytest.fixture(scope="module")
-def server(store_of_images: Layout) -> Iterator[BootServer]:
-    arguments = ("--image", "discovery:stable", "--append", "console=ttyS0,115200n8 loglevel=6")
-    with boot_server(store_of_images.root, *arguments) as server:
+def server(store_of_images: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BootServer]:
+    nodes = tmp_path_factory.mktemp("nodes") / "nodes.yml"
+    nodes.write_text(NODES)
+    with boot_server(store_of_images.root, "--nodes", nodes) as server:
         yield server
 
 
@@ -64,7 +76,7 @@ def boot_until_ended(commands: list[subprocess.Popen[str]], guest: Guest) -> Non
                 assert not isinstance(event, Failed), f"{event}\n{console.tail}"
 
 
-def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
+def test_node_boots_from_the_server_with_its_own_files_reports_how_far_it_came_and_runs_a_command(
     server: BootServer, store_of_images: Layout, tmp_path: Path, watcher: Page
 ) -> None:
     script = f"http://{HOST_ADDRESS}:{server.port}/boot.ipxe"
@@ -80,7 +92,7 @@ def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
         run.kill()
         catalog.kill()
     stdout, stderr = run.communicate()
-    assert (run.returncode, stdout) == (0, "monorail-micro\n"), stderr
+    assert (run.returncode, stdout) == (0, "r1n7\n"), stderr
     assert stderr.startswith("3.")
     stdout, stderr = catalog.communicate()
     assert "QEMU" in stdout, stderr

@@ -28,7 +28,9 @@ cp layer-*/* layers
 exec chroot . /bin/sh -c '
 set -u
 RUN=/run/imagebuilder
-for part in report arguments modules network fetch memory layers databases; do . /usr/lib/imagebuilder/$part.sh; done
+for part in report arguments modules network fetch nodelayer memory layers databases; do
+    . /usr/lib/imagebuilder/$part.sh
+done
 log() { echo "nb: $2"; }
 fail() { log 3 "error=$1 detail=$2"; exit 99; }
 layer_count=$(ls /layers/*.file | wc -l)

@@ -11,6 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from imagebuilder.cli import node_render
 from imagebuilder.cli.desks import add_server_arguments, desk_of
 from imagebuilder.cli.nodes import add_nodes_argument, nodes_of
 from imagebuilder.cli.places import add_cache_argument, add_place_arguments, add_state_argument, cache_at
@@ -41,6 +42,7 @@ examples:
   imagebuilder node show 52:54:00:12:34:56
   imagebuilder node assign r1n7 inventory          changes the one line in nodes.yml
   imagebuilder node boot-script r1n7 --address 10.0.0.1:8080
+  imagebuilder node render r1n7                    the files that it alone gets, of templates
 """
 
 
@@ -58,9 +60,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     show = _add(actions, "show", "what one machine boots, and which line says so", _show)
     assign = _add(actions, "assign", "give a machine another profile", _assign)
     script = _add(actions, "boot-script", "print what a machine's boot loader is told", _boot_script)
-    for action in (show, assign, script):
+    render = _add(actions, "render", "print the files of a machine's own layer", node_render.run)
+    for action in (show, assign, script, render):
         action.add_argument("node", metavar="NODE", help="MAC address, UUID, name or serial number")
-    for action in (show, script):
+    for action in (show, script, render):
         action.add_argument("--vendor", default="", metavar="TEXT", help="as a machine of this maker")
         action.add_argument("--model", default="", metavar="TEXT", help="as a machine of this model")
     assign.add_argument("profile", metavar="PROFILE", help="a profile of nodes.yml")
@@ -75,6 +78,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     for action in (listing, show, assign):
         add_state_argument(action)
         add_server_arguments(action)
+    node_render.add_arguments(render)
 
 
 def _add(

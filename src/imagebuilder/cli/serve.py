@@ -74,7 +74,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--ipxe", type=Path, default=Path("/usr/lib/ipxe"), metavar="DIR", help="iPXE's programs (default: Debian's)"
     )
-    tls = parser.add_argument_group("HTTPS for the operator, beside HTTP, which nodes speak")
+    tls = parser.add_argument_group("HTTPS for the operator and for nodes' secrets, beside HTTP, which nodes speak")
     tls.add_argument("--tls-cert", type=Path, metavar="FILE", help="the certificate, PEM, its authorities' behind it")
     tls.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, PEM, without a password")
     tls.add_argument("--tls-port", type=_port, default=8443, metavar="N", help="(default: 8443)")
@@ -85,6 +85,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--pxe-proxy", action="store_true", help="leave addresses to the DHCP server that is there (proxyDHCP)"
     )
     pxe.add_argument("--print-dnsmasq", action="store_true", help="print the configuration for --pxe, and do nothing")
+    pxe.add_argument("--print-kea", action="store_true", help="print the same for a Kea of your own, and do nothing")
     parser.add_argument(
         "--print-nginx",
         type=_port,
@@ -104,7 +105,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    from imagebuilder.serve import dnsmasq, nginx
+    from imagebuilder.serve import dnsmasq, kea, nginx
     from imagebuilder.serve.app import application
     from imagebuilder.serve.operator import is_here
     from imagebuilder.serve.server import Listen
@@ -113,6 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
     pxe = _pxe(arguments)
     if arguments.print_dnsmasq and pxe:
         sys.stdout.write(dnsmasq.configuration(pxe))
+        return 0
+    if arguments.print_kea and pxe:
+        sys.stdout.write(kea.configuration(pxe))
         return 0
     layout = cache_at(arguments).layout
     if arguments.print_nginx:
@@ -149,15 +153,15 @@ def _pxe(arguments: argparse.Namespace) -> Pxe | None:
     from imagebuilder.serve.dnsmasq import Pxe, network_of
 
     if not arguments.pxe:
-        if arguments.print_dnsmasq or arguments.pxe_range or arguments.pxe_proxy:
-            raise UserError("`--print-dnsmasq`, `--pxe-range` and `--pxe-proxy` go with `--pxe IFACE`")
+        if arguments.print_dnsmasq or arguments.print_kea or arguments.pxe_range or arguments.pxe_proxy:
+            raise UserError("`--print-dnsmasq`, `--print-kea`, `--pxe-range` and `--pxe-proxy` go with `--pxe IFACE`")
         return None
     if arguments.pxe_range and arguments.pxe_proxy:
         raise UserError("a proxy gives no addresses", hint="either `--pxe-range` or `--pxe-proxy`")
     if not arguments.port:
         raise UserError("`--pxe` needs a port that is known beforehand", hint="`--port N`")
     network = network_of(arguments.pxe, arguments.pxe_range)
-    if not arguments.print_dnsmasq:
+    if not (arguments.print_dnsmasq or arguments.print_kea):
         if os.geteuid() != 0:
             raise NotPermittedError("`--pxe` needs root: DHCP and TFTP have ports below 1024", hint="sudo")
         tools.require(tools.needed_by("serve"))
@@ -200,6 +204,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         address=address,
         operator=Operator(_token(arguments), tls=bool(arguments.tls_cert)),
         known_only=arguments.known_only,
+        https=arguments.tls_port if arguments.tls_cert else 0,
     )
 
 

@@ -20,7 +20,7 @@ def put_manifests(plan: Plan, blobs: Mapping[Artifact, Blob], layout: Layout) ->
     layout.put(EMPTY)
     made = {
         f"{bootable.name}:{LATEST}": layout.put(
-            Manifest(tuple(_layer(a, blobs[a]) for a in bootable.artifacts), created).to_bytes()
+            Manifest(tuple(_layer(a, blobs[a]) for a in bootable.artifacts), created, bootable.node_layer).to_bytes()
         )
         for bootable in plan.bootables
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from imagebuilder.plan.model import Artifact, Bootable
-from imagebuilder.spec.config import OverlayKeys
+from imagebuilder.spec.config import BaseKeys, OverlayKeys
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.store.manifest import INITRD, KERNEL
 
@@ -27,7 +27,8 @@ def bootables(tree: TreeSpec, artifacts: Sequence[Artifact]) -> tuple[Bootable, 
             names = list(dict.fromkeys(stack(image, images)))
             if image.kind != "initrd" and all(name in tops for name in names):
                 name = image.name if number == 0 else f"{image.name}.{initrd}"
-                result.append(Bootable(name, (*head, *(tops[part] for part in names))))
+                accepts = isinstance(image.keys, BaseKeys | OverlayKeys) and image.keys.node_layer
+                result.append(Bootable(name, (*head, *(tops[part] for part in names)), accepts))
     return tuple(result)
 
 

@@ -59,10 +59,14 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Bootable:
-    """What boots together under a name: kernel, initrd, base, overlays from the bottom to the top."""
+    """What boots together under a name: kernel, initrd, base, overlays from the bottom to the top.
+
+    `node_layer` says whether a node may stack a layer of its own on them.
+    """
 
     name: str
     artifacts: tuple[Artifact, ...]
+    node_layer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

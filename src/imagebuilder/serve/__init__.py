@@ -7,6 +7,7 @@ registry.py   /v2/: the store as a read-only OCI registry
 files.py      /blobs/, the paths of 2015, iPXE's programs
 identity.py   who asks: addresses and numbers as boot loaders write them
 nodes.py      nodes.yml: which machine gets what; roster.py follows it, assign.py changes it
+nodelayer/    files that one node alone gets
 scripts.py    what a boot loader is told: iPXE, GRUB
 bootscripts.py    where it asks
 reports.py    what nodes report of their boots; body.py has the bodies of requests
@@ -18,6 +19,7 @@ metrics.py    numbers for Prometheus
 operator.py   who may see and change it: a token, a cookie; guards routes
 state/        what is remembered of nodes; listing.py shows it
 dnsmasq.py    addresses and boot programs, by dnsmasq
+kea.py        the same for those who run Kea
 site.py       the page, whose files are in page/; details.py, images.py, inventories.py are what it asks for
 live.py       what nodes do, now and as it changes: overview.py a node in a line, feed.py events, transfers.py bytes
 nginx.py      nginx in front of it

@@ -22,7 +22,8 @@ from imagebuilder.serve.inventories import Inventories
 from imagebuilder.serve.live import Live, Sources
 from imagebuilder.serve.local import LocalDesk
 from imagebuilder.serve.metrics import METRICS, Metrics
-from imagebuilder.serve.nodes import Nodes, start_for
+from imagebuilder.serve.nodelayer.shelf import NodeLayers
+from imagebuilder.serve.nodes import Nodes, refuse_secrets, start_for
 from imagebuilder.serve.openapi import openapi_route
 from imagebuilder.serve.operator import Operator
 from imagebuilder.serve.registry import Registry
@@ -48,6 +49,7 @@ class Settings:
     `state` is a file or a postgresql:// URL, `builds` an artifact folder to take the names of 2015 from, `ipxe` the
     folder of iPXE's programs, `address` how nodes reach us (HOST:PORT; "" for the name by which they asked),
     `operator` who may see and change it. With `known_only`, a machine that no entry fits gets nothing.
+    `https` the port at which we speak HTTPS as well (0 for none).
     """
 
     layout: Layout
@@ -58,12 +60,13 @@ class Settings:
     address: str = ""
     operator: Operator = field(default_factory=Operator)
     known_only: bool = False
+    https: int = 0
 
 
 def application(settings: Settings, tell: Tell) -> web.Application:
     """All of it; `tell` gets a sentence for whatever the operator should know. Raises UserError."""
     shelf = Shelf(settings.layout, tell)
-    roster = Roster(settings.nodes, tell)
+    roster = Roster(settings.nodes, tell, check=None if settings.https else refuse_secrets)
 
     def nodes() -> Nodes:
         return roster.nodes.without_default() if settings.known_only else roster.nodes
@@ -95,9 +98,11 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     app.cleanup_ctx.append(live.background)
     app.on_shutdown.append(live.stop)
     app.on_cleanup.append(close)
+    layers = NodeLayers(choose, settings.https, database, tell)
     operators = (api, live, Details(database, Inventories(database)), Images(shelf))
     table = [
-        *BootScripts(choose, settings.address, database, tell, seen).routes(),
+        *BootScripts(choose, settings.address, layers, database, tell, seen).routes(),
+        *layers.routes(),
         *Reports(database, tell, live.touch).routes(),
         *Tasks(database, tell, live.touch, nodes).routes(),
         *settings.operator.routes(),

@@ -25,8 +25,10 @@ from imagebuilder.host import clock
 from imagebuilder.serve.described import WORDS, Description, described
 from imagebuilder.serve.identity import MAC_PATTERN, UUID_PATTERN, Identity, normal_mac, normal_server
 from imagebuilder.serve.metrics import METRICS
+from imagebuilder.serve.nodelayer.layer import shown_to_text
+from imagebuilder.serve.nodelayer.shelf import NodeLayers
 from imagebuilder.serve.scripts import Loader, Start, asking_script, boot_script, refusing_script
-from imagebuilder.serve.state import boots, nodes
+from imagebuilder.serve.state import boots, layers, nodes
 from imagebuilder.serve.state.boots import Choice
 from imagebuilder.serve.state.database import Database
 
@@ -53,6 +55,7 @@ class BootScripts:
 
     choose: Callable[[Identity], Start]
     address: str
+    layers: NodeLayers
     database: Database
     tell: Callable[[str], None]
     seen: Callable[[str, str], None]
@@ -99,7 +102,14 @@ class BootScripts:
             return _script(refusing_script(loader, server, error.message))
         if token := await self._remember(request, identity, start):
             request.app[METRICS].booted()
-            start = replace(start, arguments=f"nb.report=/report/{token} nb.token={token} {start.arguments}")
+            words = [f"nb.report=/report/{token}", f"nb.token={token}"]
+            if start.layer:
+                words.append(f"nb.layer={self.layers.offer(start.layer, server)}")
+            start = replace(start, arguments=" ".join((*words, start.arguments)))
+        elif start.layer and request.method == "GET":
+            return _script(
+                refusing_script(loader, server, "the server cannot remember this boot, and so gives no layer")
+            )
         self.tell(f"{identity} ({request.remote}): {start.name} {start.manifest.digest}")
         return _script(boot_script(loader, start, server, identity))
 
@@ -113,7 +123,10 @@ class BootScripts:
             node = nodes.see(connection, identity, request.remote or "", now)
             if start is None:
                 return node.id, ""
-            choice = Choice(start.profile, start.name, start.manifest.digest)
+            layer = start.layer
+            if layer:
+                layers.remember(connection, node.id, layers.Given(layer.sha256, shown_to_text(layer.files)))
+            choice = Choice(start.profile, start.name, start.manifest.digest, layer.sha256 if layer else "")
             return node.id, boots.begin(connection, node.id, choice, now)
 
         try:

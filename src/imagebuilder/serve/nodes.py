@@ -7,13 +7,16 @@ nodes:                       # the first entry all of whose keys fit a machine i
   - {mac: "52:54:00:12:34:56", name: r1n7, profile: storage}
   - {vendor: Dell*, model: PowerEdge R7*, profile: storage}
 default: inventory           # for all others; without it they get nothing
+
+Profiles may also have `files`, and profiles and nodes `variables`, whose types `variables` at the top declares:
+they make the node's own layer (nodelayer/).
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +26,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from imagebuilder.errors import Location, SpecError, UserError
 from imagebuilder.serve.catalog import Catalog
 from imagebuilder.serve.identity import Identity, normal_mac, normal_uuid
+from imagebuilder.serve.nodelayer.layer import NodeLayer, layer_of
+from imagebuilder.serve.nodelayer.templates import LayerFile, read_files
+from imagebuilder.serve.nodelayer.variables import Value, Variable, read_declarations, read_values
 from imagebuilder.serve.scripts import Start, checked_arguments, checked_image, start_of
 from imagebuilder.spec.config import Text, read_keys
 from imagebuilder.spec.yamlfile import Document, parse
@@ -70,14 +76,18 @@ class FileKeys(_Strict):
     profiles: dict[Annotated[str, Field(pattern=_NAME)], Any] = Field(min_length=1)
     nodes: Annotated[tuple[Any, ...], BeforeValidator(_entries)] = ()
     default: str | None = None
+    variables: dict[str, Any] = {}
 
 
 class ProfileKeys(_Strict):
-    """A profile: an image (`IMAGE[:TAG]` or `IMAGE@sha256:HEX`), kernel arguments, what commands may destroy."""
+    """A profile: an image (`IMAGE[:TAG]` or `IMAGE@sha256:HEX`), kernel arguments, what commands may destroy, files."""
 
     image: Image
     arguments: Arguments = ""
     allow: Annotated[tuple[Destruction, ...], BeforeValidator(_entries)] = ()
+    files: Annotated[tuple[Any, ...], BeforeValidator(_entries)] = ()
+    variables: dict[str, Any] = {}
+    tasks_by_address: bool = False
 
 
 class NodeKeys(_Strict):
@@ -91,16 +101,23 @@ class NodeKeys(_Strict):
     model: Text | None = None
     name: Annotated[str | None, Field(pattern=_NAME)] = None
     arguments: Arguments = ""
+    variables: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An image by its full name, kernel arguments, and what commands may destroy on its nodes."""
+    """An image by its full name, kernel arguments, what commands may destroy on its nodes.
+
+    `files` are those of each node's own layer, `values` are for these.
+    """
 
     name: str
     image: str
     arguments: str = ""
     allow: tuple[str, ...] = ()
+    files: tuple[LayerFile, ...] = ()
+    values: tuple[tuple[str, Value], ...] = ()
+    tasks_by_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +129,7 @@ class Entry:
     arguments: str
     name: str | None
     location: Location
+    values: tuple[tuple[str, Value], ...] = ()
 
     @property
     def text(self) -> str:
@@ -134,6 +152,14 @@ class Assignment:
     profile: Profile
     arguments: str
     entry: Entry | None = None
+
+    def layer(self, identity: Identity) -> NodeLayer | None:
+        """The machine's own layer, None if its profile has no files. Raises SpecError for what cannot be rendered."""
+        if not self.profile.files:
+            return None
+        facts = {**asdict(identity), "name": (self.entry and self.entry.name) or "", "profile": self.profile.name}
+        values = dict((*self.profile.values, *(self.entry.values if self.entry else ())))
+        return layer_of(self.profile.files, values, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +203,15 @@ class Nodes:
         profile = self.profiles[self.default]
         return Assignment(profile, profile.arguments)
 
+    def takes_tasks_by_address(self, profile: str) -> bool:
+        """Whether agents of a profile's nodes need no token to get tasks."""
+        return profile in self.profiles and self.profiles[profile].tasks_by_address
+
+    @property
+    def templates(self) -> frozenset[Path]:
+        """The files beside this one that it was read from."""
+        return frozenset(file.source for profile in self.profiles.values() for file in profile.files if file.source)
+
 
 def start_for(catalog: Catalog, nodes: Nodes, identity: Identity) -> Start:
     """What a machine starts. Raises UserError when it gets nothing, or what the store does not have."""
@@ -184,7 +219,26 @@ def start_for(catalog: Catalog, nodes: Nodes, identity: Identity) -> Start:
     if assignment is None:
         raise UserError(f"no profile is for {identity}", hint="`imagebuilder node assign` gives it one, `default:` all")
     start = start_of(catalog, assignment.profile.image, assignment.arguments)
-    return replace(start, profile=assignment.profile.name)
+    layer = assignment.layer(identity)
+    image = catalog.images[start.manifest.sha256]
+    if layer and not image.node_layer and catalog.signature(start.manifest.sha256):
+        raise UserError(
+            f"`{start.name}` is signed, and takes no layer of a node's own",
+            hint="`node_layer: true` under `image:` of its config file, and build",
+        )
+    return replace(start, profile=assignment.profile.name, layer=layer)
+
+
+def refuse_secrets(nodes: Nodes) -> None:
+    """Raises SpecError for the first file with a secret in it, which a server without HTTPS would show to everybody."""
+    for profile in nodes.profiles.values():
+        for file in profile.files:
+            if file.secrets:
+                raise SpecError(
+                    f"`{file.dest}` has the secret `{file.secrets[0]}`, and secrets go over HTTPS only",
+                    location=file.location,
+                    hint="`imagebuilder serve --tls-cert FILE --tls-key FILE`, and initrds with `tls: true`",
+                )
 
 
 def for_all(image: str, arguments: str) -> Nodes:
@@ -211,18 +265,25 @@ def parse_nodes(text: str, path: Path) -> Nodes:
     """The content of a file that came from `path`. Raises SpecError at the line of what is wrong."""
     document = parse(text, path)
     keys = read_keys(FileKeys, document.value, document)
-    profiles = {
-        name: Profile(name, **read_keys(ProfileKeys, value, document, "profiles", name).model_dump())
-        for name, value in keys.profiles.items()
-    }
-    entries = tuple(_entry(document, number, value, profiles) for number, value in enumerate(keys.nodes))
+    declared = read_declarations(keys.variables, document)
+    profiles = {name: _profile(document, name, value, declared) for name, value in keys.profiles.items()}
+    entries = tuple(_entry(document, number, value, profiles, declared) for number, value in enumerate(keys.nodes))
     _refuse_doubles(entries)
     if keys.default is not None:
         _known(keys.default, profiles, document.at("default"))
     return Nodes(profiles, entries, keys.default)
 
 
-def _entry(document: Document, number: int, value: Any, profiles: Mapping[str, Profile]) -> Entry:
+def _profile(document: Document, name: str, value: Any, declared: Mapping[str, Variable]) -> Profile:
+    keys = read_keys(ProfileKeys, value, document, "profiles", name)
+    files = read_files(keys.files, declared, document, "profiles", name, "files")
+    values = read_values(keys.variables, declared, document, "profiles", name, "variables")
+    return Profile(name, keys.image, keys.arguments, keys.allow, files, values, keys.tasks_by_address)
+
+
+def _entry(
+    document: Document, number: int, value: Any, profiles: Mapping[str, Profile], declared: Mapping[str, Variable]
+) -> Entry:
     keys = read_keys(NodeKeys, value, document, "nodes", number)
     location = document.at("nodes", number)
     wants = keys.model_dump(include={"mac", "uuid", "serial", "vendor", "model"}, exclude_none=True)
@@ -231,7 +292,8 @@ def _entry(document: Document, number: int, value: Any, profiles: Mapping[str, P
             "this fits every machine", location=location, hint="say `mac`, `uuid`, `serial`, `vendor` or `model`"
         )
     _known(keys.profile, profiles, document.at("nodes", number, "profile"))
-    return Entry(tuple(wants.items()), keys.profile, keys.arguments, keys.name, location)
+    values = read_values(keys.variables, declared, document, "nodes", number, "variables")
+    return Entry(tuple(wants.items()), keys.profile, keys.arguments, keys.name, location, values)
 
 
 def _known(name: str, profiles: Mapping[str, Profile], location: Location) -> None:

@@ -16,6 +16,7 @@ from string import Template
 from imagebuilder.errors import UserError
 from imagebuilder.serve.catalog import Catalog
 from imagebuilder.serve.identity import Identity
+from imagebuilder.serve.nodelayer.layer import NodeLayer
 from imagebuilder.store.index import full_name
 from imagebuilder.store.layout import Blob
 from imagebuilder.store.manifest import INITRD, KERNEL
@@ -33,7 +34,10 @@ class Loader(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An image to start: its full name, its manifest, kernel and initrd, more kernel arguments; by which profile."""
+    """An image to start: its full name, its manifest, kernel and initrd, more kernel arguments; by which profile.
+
+    `layer` is the node's own, if its profile has one.
+    """
 
     name: str
     manifest: Blob
@@ -41,6 +45,7 @@ class Start:
     initrd: Blob
     arguments: str = ""
     profile: str = ""
+    layer: NodeLayer | None = None
 
 
 def checked_image(given: str) -> str:

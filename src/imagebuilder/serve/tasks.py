@@ -9,6 +9,9 @@
 V is current, common, 1.1 or 2.0. T is the token that the boot script carried (nb.token=); ID is a token of the
 agent's own, made when it asks for the first time. So a node is spoken for by who got its boot script, until it
 asks for another.
+
+Images of 2015 and 2016 know of no token: where a profile allows it, who asks without one from the address that got
+the node's last boot script gets bootstrap.js, a program for Node.js.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -28,9 +32,10 @@ from sqlalchemy import Connection
 from imagebuilder.host import clock
 from imagebuilder.serve.body import read_body
 from imagebuilder.serve.described import JSON, WORDS, Content, Description, described
-from imagebuilder.serve.identity import MAC_PATTERN, normal_mac
+from imagebuilder.serve.identity import MAC_PATTERN, Identity, normal_mac, normal_server
 from imagebuilder.serve.nodes import Nodes
 from imagebuilder.serve.state import boots, journal, nodes, output, tasks
+from imagebuilder.serve.state.boots import Boot
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.journal import SERVER, Deed
 from imagebuilder.serve.state.nodes import Node
@@ -44,7 +49,9 @@ _KILL_AFTER = 10
 _NUMBER = "[0-9]{1,9}"
 _TOKEN = re.compile("[0-9a-f]{24}")
 _INVENTORY = Path(__file__).with_name("inventory.sh")
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.js")
 _NO_STORE = {"Cache-Control": "no-store"}
+_JAVASCRIPT = "application/javascript"
 
 
 class Bootstrap(BaseModel):
@@ -74,7 +81,8 @@ def _refused(*statuses: int) -> dict[int, Content]:
 class Tasks:
     """The routes below /api/V/tasks/.
 
-    `touch` hears of each node that is ready for tasks; `roster` says what may be destroyed where.
+    `touch` hears of each node that is ready for tasks; `roster` says what may be destroyed where, and whose
+    agents need no token.
     """
 
     database: Database
@@ -100,11 +108,14 @@ class Tasks:
         try:
             mac = normal_mac(request.query.get("macAddress", ""))
         except ValueError as error:
-            raise web.HTTPNotFound(text=f"{error}\n") from None
-        token, now = request.query.get("token", ""), clock.now()
+            raise web.HTTPNotFound(text=f"// {error}\n") from None
+        token, now = request.query.get("token"), clock.now()
 
         def admit(connection: Connection) -> tuple[Node, str] | None:
-            boot = boots.of_token(connection, token) if _TOKEN.fullmatch(token) else None
+            if token is None:
+                boot = self._boot_at(connection, mac, request.remote or "")
+            else:
+                boot = boots.of_token(connection, token) if _TOKEN.fullmatch(token) else None
             node = nodes.of_id(connection, boot.node_id) if boot else None
             if boot is None or node is None or node.identity.mac not in ("", mac):
                 return None
@@ -114,12 +125,24 @@ class Tasks:
 
         admitted = await self.database.run(admit)
         if admitted is None:
-            raise web.HTTPForbidden(text="no boot script with this token was given to this address\n")
+            # Images of 2015 feed whatever comes to Node.js: to that, this says nothing.
+            raise web.HTTPForbidden(text="// no boot script with this token was given to this address\n")
         node, agent = admitted
         self.touch(node.id)
-        self.tell(f"{node.identity} ({request.remote}): ready for tasks")
         path = f"/api/{request.match_info['version']}/tasks/{agent}"
+        if token is None:
+            self.tell(f"{node.identity} ({request.remote}): WARNING: ready for tasks, known by its address alone")
+            return web.Response(text=bootstrap_script(request.host, path), headers=_NO_STORE, content_type=_JAVASCRIPT)
+        self.tell(f"{node.identity} ({request.remote}): ready for tasks")
         return web.json_response({"tasksPath": path}, headers=_NO_STORE)
+
+    def _boot_at(self, connection: Connection, mac: str, address: str) -> Boot | None:
+        """The last boot of a node, if its agent needs no token and its boot script went to this address."""
+        node = nodes.find(connection, Identity(mac=mac))
+        if node is None or node.address != address:
+            return None
+        boot = next(iter(boots.boots_of(connection, node.id)), None)
+        return boot if boot and self.roster().takes_tasks_by_address(boot.choice.profile) else None
 
     @described(Description("The next task", {200: Content(JSON, dict[str, Any]), 204: None, **_refused(404)}))
     async def _next(self, request: web.Request) -> web.Response:
@@ -222,6 +245,13 @@ class Tasks:
     )
     async def _inventory(self, _: web.Request) -> web.Response:
         return web.Response(body=_INVENTORY.read_bytes())
+
+
+def bootstrap_script(host: str, path: str) -> str:
+    """The agent for Node.js, whose tasks are at `path` of the server that it asked as `host`."""
+    server, _, port = normal_server(host).rpartition(":")
+    place = {"server": server, "port": int(port), "path": path}
+    return Template(_BOOTSTRAP.read_text(encoding="utf-8")).substitute(place=json.dumps(place))
 
 
 def series(task: Task, url: str) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def _path(value: Any) -> Any:
 LISTED = BeforeValidator(_tuple)
 Text = Annotated[str, BeforeValidator(_text)]
 ImagePath = Annotated[str, BeforeValidator(_path)]
+Mode = Annotated[int, BeforeValidator(_mode)]
 
 
 class PackageRequest(_Strict):
@@ -94,7 +95,7 @@ class FileRequest(_Strict):
     src: str | None = None
     content: Text | None = None
     template: bool = False
-    mode: Annotated[int | None, BeforeValidator(_mode)] = None
+    mode: Mode | None = None
     owner: Text = "root"
     group: Text = "root"
 
@@ -153,6 +154,7 @@ class BaseKeys(ImageKeys):
     debs: Strings = ()
     exclude: Patterns = ()
     agent: bool = True
+    node_layer: bool = False
 
 
 class OverlayKeys(ImageKeys):
@@ -163,6 +165,7 @@ class OverlayKeys(ImageKeys):
     debs: Strings = ()
     format: OverlayFormat = "cpio.gz"
     strict_portable: bool = False
+    node_layer: bool = False
 
     @model_validator(mode="after")
     def _unpacked_since_2015(self) -> OverlayKeys:

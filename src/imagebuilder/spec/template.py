@@ -22,7 +22,7 @@ from imagebuilder.spec.yamlfile import Document, Key, Unsafe
 
 _ONE_EXPRESSION = re.compile(r"\{\{[-+]?((?:(?!\}\}|\{\{).)*?)-?\}\}\Z", re.DOTALL)
 # Whatever an expression of the user's can raise: `1 + 'a'`, `1 / 0`, `{}['a']`, ...
-_FAULTS = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+FAULTS = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _SHOWN = 60
 
 
@@ -43,7 +43,7 @@ class Renderer:
             case str():
                 try:
                     return self._text(value)
-                except _FAULTS as error:
+                except FAULTS as error:
                     raise _error(f"`{_short(value)}`", error, document.at(*keys)) from None
             case dict():
                 return {k: self.value(v, document, (*keys, k)) for k, v in value.items()}
@@ -58,11 +58,8 @@ class Renderer:
             return self._environment.from_string(path.read_text(encoding="utf-8")).render(self._variables)
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"the template {path} cannot be read: {error}", location=used_at) from None
-        except _FAULTS as error:
-            frames = traceback.extract_tb(error.__traceback__)
-            lines = [frame.lineno or 0 for frame in frames if frame.filename == "<template>"]
-            line = error.lineno if isinstance(error, jinja2.TemplateSyntaxError) else (lines or [0])[-1]
-            raise _error("this template", error, Location(path, line)) from None
+        except FAULTS as error:
+            raise _error("this template", error, Location(path, line_of(error))) from None
 
     def variable(self, name: str, value: Any) -> Any:
         """A variable's value with its own templates rendered. Raises jinja2.TemplateError."""
@@ -97,6 +94,14 @@ class Renderer:
                 return {k: self._nested(v) for k, v in value.items()}
             case _:
                 return value
+
+
+def line_of(error: Exception) -> int:
+    """The line (from 1) of a template that went wrong in one of `FAULTS`; 0 when none can be blamed."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == "<template>"), 0)
 
 
 def _error(what: str, error: Exception, location: Location) -> SpecError:

@@ -36,6 +36,7 @@ EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 TITLE = "org.opencontainers.image.title"
 _CREATED = "org.opencontainers.image.created"
+_NODE_LAYER = f"{_PREFIX.removeprefix('application/')}node-layer"
 # Titles become names in an artifact folder, whoever wrote the manifest.
 _FILE_NAME = re.compile(r"[^./\x00-\x1f][^/\x00-\x1f]*")
 
@@ -57,10 +58,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What boots together; `created` is the time that all parts carry, as RFC 3339 writes it."""
+    """What boots together; `created` is the time that all parts carry, as RFC 3339 writes it.
+
+    `node_layer` says whether a node may stack a layer of its own on these, which this manifest does not name.
+    """
 
     layers: tuple[Layer, ...]
     created: str
+    node_layer: bool = False
 
     def of_type(self, media_type: str) -> Layer:
         """The only layer of a type. Raises ImagebuilderError when there is none."""
@@ -76,7 +81,8 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The OCI image manifest."""
-        return manifest_bytes(ARTIFACT_TYPE, self.layers, {_CREATED: self.created})
+        accepted = {_NODE_LAYER: "true"} if self.node_layer else {}
+        return manifest_bytes(ARTIFACT_TYPE, self.layers, {_CREATED: self.created, **accepted})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
@@ -88,7 +94,8 @@ class Manifest:
             layers = layers_of(value)
             if strange := [layer.title for layer in layers if not _FILE_NAME.fullmatch(layer.title)]:
                 raise ImagebuilderError(f"this manifest has a layer with a title that is no file name: `{strange[0]}`")
-            return cls(layers, value["annotations"][_CREATED])
+            notes = value["annotations"]
+            return cls(layers, notes[_CREATED], notes.get(_NODE_LAYER) == "true")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ImagebuilderError(f"this is no OCI image manifest: {error!r}") from None
 

@@ -8,7 +8,7 @@ import pytest
 
 from image_tree import BASE, OVERLAY
 from imagebuilder.errors import SpecError
-from unit.plan.test_compile import Y, make_plan, names_below
+from unit.plan.test_compile import INITRD, Y, make_plan, names_below
 
 
 @pytest.mark.parametrize("base", ["x", "[base, x]", "[x, base]"])
@@ -56,3 +56,13 @@ def test_overlay_on_two_bases_is_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(SpecError, match=r"vars/x.yml:1: `x` is built on `base` and on `other`, two bases"):
         make_plan(tmp_path, files)
+
+
+def test_image_that_takes_a_layer_of_a_node_says_so_for_itself_alone(tmp_path: Path) -> None:
+    files = {
+        "all.yml": INITRD + BASE + OVERLAY,
+        "vars/initrd.yml": "image: {profile: virt}",
+        "vars/x.yml": "image: {packages: [less], node_layer: true}",
+    }
+    plan = make_plan(tmp_path, files)
+    assert {bootable.name: bootable.node_layer for bootable in plan.bootables} == {"base": False, "x": True}

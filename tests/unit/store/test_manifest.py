@@ -39,6 +39,13 @@ def test_manifest_has_these_bytes() -> None:
     assert Manifest.from_bytes(GOLDEN.read_bytes()) == MANIFEST
 
 
+def test_manifest_says_whether_a_node_may_stack_a_layer_of_its_own() -> None:
+    accepting = Manifest(LAYERS, MANIFEST.created, node_layer=True)
+    assert Manifest.from_bytes(accepting.to_bytes()) == accepting
+    line = b',\n    "vnd.on-imagebuilder.node-layer": "true"\n'
+    assert accepting.to_bytes().replace(line, b"\n") == MANIFEST.to_bytes()
+
+
 def test_parts_are_found_by_what_they_are() -> None:
     assert MANIFEST.of_type(BASE).blob.size == 38_500_000
     assert MANIFEST.overlays == LAYERS[3:]

@@ -17,17 +17,20 @@ LAST_PHASE = "switch"
 """What the initrd reports last."""
 AGENT = "agent"
 """The phase of a boot whose agent has asked for tasks."""
+BOOTED = (LAST_PHASE, AGENT)
+"""The phases of a boot that has come to the booted system."""
 KEEP = 20
 """So many boots of a node are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a node was given: a profile, an image's full name, the digest of its manifest."""
+    """What a node was given: a profile, an image's full name, its manifest's digest, the sha256 of its own layer."""
 
     profile: str
     image: str
     manifest: str
+    layer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def begin(connection: Connection, node_id: str, choice: Choice, now: int) -> str
             profile=choice.profile,
             image=choice.image,
             manifest=choice.manifest,
+            layer=choice.layer,
             started=now,
             changed=now,
             phase=SCRIPT,
@@ -157,7 +161,7 @@ def events_of(connection: Connection, boot_id: str) -> list[Event]:
 
 
 def _boot(row: RowMapping) -> Boot:
-    choice = Choice(row["profile"], row["image"], row["manifest"])
+    choice = Choice(row["profile"], row["image"], row["manifest"], row["layer"])
     times = (row["started"], row["changed"])
     return Boot(row["id"], row["node_id"], row["number"], choice, *times, row["phase"], row["code"], row["log"])
 

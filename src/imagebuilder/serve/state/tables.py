@@ -46,6 +46,15 @@ BOOTS = Table(
     _text("code", 32),
     Column("log", Text, nullable=False),
     _text("agent", 64),
+    _text("layer", 64),
+)
+
+LAYERS = Table(
+    "layers",
+    METADATA,
+    Column("node_id", String(24), ForeignKey("nodes.id"), primary_key=True),
+    _text("sha256", 64),
+    Column("files", Text, nullable=False),
 )
 
 EVENTS = Table(

@@ -6,7 +6,7 @@ readonly NO_SIZE='is no size; 512m, 2g and 50% are some'
 parse_arguments() { # COMMAND-LINE
     local word
     BASEFS='' OVERLAYFS='' MANIFEST='' API_CB='' SERVERS='' BOOTIF_MAC='' SYSLOGSERVER='' ip_argument=''
-    on_fail=reboot manifest_min=0 REPORT='' TOKEN='' VLAN='' MTU='' cache_label=''
+    on_fail=reboot manifest_min=0 REPORT='' TOKEN='' NODE_LAYER='' VLAN='' MTU='' cache_label=''
     # As the kernel does: double quotes keep a word together and are no part of it.
     printf '%s\n' "$1" | awk '{
         for (i = 1; i <= length($0); i++) {
@@ -39,6 +39,7 @@ parse_arguments() { # COMMAND-LINE
         nb.manifest_min=*) manifest_min=${word#*=} ;;
         nb.report=*) REPORT=${word#*=} ;;
         nb.token=*) TOKEN=${word#*=} ;;
+        nb.layer=*) NODE_LAYER=${word#*=} ;;
         esac
     done <"$RUN/arguments"
     case $manifest_min in '' | *[!0-9]*) fail NB-ARGUMENT "\`nb.manifest_min=$manifest_min\` is no time in seconds" ;; esac

@@ -41,12 +41,13 @@ take_cached() { # SHA256 FILE
     return 1
 }
 
-# Keeps the layers, all of which were checked, for the next boot.
+# Keeps the layers, all of which were checked, for the next boot; not the node's own, which may have secrets.
 close_cache() {
     local number sha256
     [ "$cache_label" ] || return 0
     for number in $(layers_from 0); do
         eval "sha256=\$sha256_$number"
+        [ "$number" != "$node_layer" ] || continue
         if [ -z "$sha256" ] || [ -f "$CACHED/$sha256" ] || keep_layer "/layers/$number.file" "$sha256"; then continue; fi
         forget_others
         keep_layer "/layers/$number.file" "$sha256" || say "there is no room for layer $number in the cache"

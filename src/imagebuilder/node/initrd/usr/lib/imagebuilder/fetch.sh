@@ -55,6 +55,11 @@ fetch() { # FILE SIZE LIMIT URL...
     done
 }
 
+# A URL as it may be shown: what is behind its path may be a token.
+without_query() { # URL
+    printf %s "${1%%\?*}"
+}
+
 size_of() { # FILE
     stat -c %s "$1" 2>/dev/null || echo 0
 }
@@ -88,7 +93,7 @@ understand() { # URL
         [ "$retry_after" -ge 0 ] && [ "$retry_after" -le "$RETRY_AFTER" ] || retry_after=$RETRY_AFTER
         ;;
     esac
-    problem="$1: $answer"
+    problem="$(without_query "$1"): $answer"
     [ "$size" = 0 ] || problem="$problem ($now of $size bytes)"
 }
 

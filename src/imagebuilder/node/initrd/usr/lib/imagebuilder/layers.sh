@@ -16,7 +16,7 @@ stack_layers() {
     local number files lower=/layers/modules:/layers/0
     mount_squashfs 0
     for number in $(layers_from 1); do
-        open_overlay "$number"
+        if [ "$number" = "$node_layer" ]; then open_node_layer "$number"; else open_overlay "$number"; fi
         lower=/layers/$number:$lower
         [ -e "/layers/$number/$SIDECAR/attributes" ] || continue
         mount_attributes "$number"

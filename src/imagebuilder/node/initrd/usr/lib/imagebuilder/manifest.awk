@@ -1,5 +1,6 @@
 # Reads a manifest as `imagebuilder` writes it (store/manifest.py: JSON, indented by two, keys in a
-# fixed order) and prints KIND SHA256 SIZE TITLE for each layer. Anything else: a sentence, status 1.
+# fixed order) and prints KIND SHA256 SIZE TITLE for each layer, and !node-layer if nodes may stack one of their own.
+# Anything else: a sentence, status 1.
 
 function refuse(why) {
     if (!refused) print why " in line " NR
@@ -98,6 +99,7 @@ state == "notes" {
 state == "note" {
     if ($0 == "  }") { state = "foot"; next }
     expect("    " note)
+    if ($0 ~ /^    "vnd[.]on-imagebuilder[.]node-layer": "true",?$/) print "!node-layer"
     next
 }
 state == "foot" {

@@ -9,7 +9,7 @@ DIGEST_TRIES=3
 readonly STORED=/blobs # what came with the initrd, by digest
 
 find_layers() {
-    layer_count=0
+    layer_count=0 takes_node_layer=''
     warn_of_unsigned_mode
     if [ "$MANIFEST" ]; then
         layers_of_manifest
@@ -17,6 +17,7 @@ find_layers() {
         layers_by_name
     fi
     [ "$layer_count" -gt 0 ] || fail NB-MANIFEST "there is no base in $MANIFEST"
+    add_node_layer
 }
 
 add_layer() { # NAME SIZE SHA256 URLS
@@ -58,6 +59,7 @@ layers_of_manifest() {
     while read -r kind digest size title; do
         case $layer_count:$kind in
         *:kernel.* | *:initrd.*) continue ;;
+        *:!node-layer) takes_node_layer=yes && continue ;;
         0:base.* | [1-9]*:overlay.*) ;;
         *) fail NB-MANIFEST "$MANIFEST has $title, which is $kind, in a place where that cannot be" ;;
         esac
@@ -149,11 +151,12 @@ fetch_layer() { # NUMBER
         return
     fi
     [ "$size" = 0 ] && limit=$ANY_SIZE || limit=$size
+    [ "$1" != "$node_layer" ] || limit=$NODE_LAYER_LIMIT
     while :; do
         # shellcheck disable=SC2086 # one word a URL
         fetch "$file" "$size" "$limit" $urls || fail "$problem_code" "$problem"
         bytes=$(size_of "$file")
-        phase fetch "$bytes bytes ${urls%% *}"
+        phase fetch "$bytes bytes $(without_query "${urls%% *}")"
         ! check_digest "$name" "$file" "$sha256" || return 0
         [ "$try" -lt "$DIGEST_TRIES" ] || fail NB-DIGEST "$problem"
         say "$problem; fetched again"
