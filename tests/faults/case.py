@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from hostile import Trouble
 from imagebuilder.steps.cpio import Member, Source
-from imagebuilder.store.manifest import OVERLAYS, Layer, Manifest
+from imagebuilder.store.manifest import OVERLAYS, Contents, Layer, Manifest
 from initrd_jail import (
     BASE_NAME,
     KEY,
@@ -71,12 +71,13 @@ def swapped(image: Image) -> Files:
     return {**image.files, BASE_PATH: image.files[OVERLAY_PATH], OVERLAY_PATH: image.files[BASE_PATH]}
 
 
-def with_overlay(*sources: Source) -> Callable[[Image], Files]:
-    """An overlay that was signed with what it should not have in it."""
+def with_overlay(*sources: Source, contents: Contents | None = None) -> Callable[[Image], Files]:
+    """An overlay that was signed with what it should not have in it; `contents` is what its manifest says of it."""
     data = overlay_of(*sources)
 
     def files(image: Image) -> Files:
-        layers = (*image.manifest.layers[:3], layer(OVERLAYS["cpio.gz"], OVERLAY_NAME, data))
+        overlay = replace(layer(OVERLAYS["cpio.gz"], OVERLAY_NAME, data), contents=contents)
+        layers = (*image.manifest.layers[:3], overlay)
         return {**image.signed(manifest=replace(image.manifest, layers=layers)), OVERLAY_PATH: data}
 
     return files

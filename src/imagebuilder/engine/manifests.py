@@ -8,19 +8,23 @@ from datetime import UTC, datetime
 from imagebuilder.plan.model import Artifact, Plan
 from imagebuilder.store.index import LATEST, Index, change_index
 from imagebuilder.store.layout import Blob, Layout
-from imagebuilder.store.manifest import EMPTY, Layer, Manifest
+from imagebuilder.store.manifest import EMPTY, Contents, Layer, Manifest
 
 
-def put_manifests(plan: Plan, blobs: Mapping[Artifact, Blob], layout: Layout) -> dict[str, Blob]:
+def put_manifests(
+    plan: Plan, blobs: Mapping[Artifact, Blob], contents: Mapping[Artifact, Contents], layout: Layout
+) -> dict[str, Blob]:
     """Put the manifest of each of the plan's bootables into the store; returns them by name.
 
-    All names move at once, and only those whose manifest is another one.
+    `contents` says what overlays unpack to. All names move at once, and only those whose manifest is another one.
     """
     created = datetime.fromtimestamp(plan.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     layout.put(EMPTY)
     made = {
         f"{bootable.name}:{LATEST}": layout.put(
-            Manifest(tuple(_layer(a, blobs[a]) for a in bootable.artifacts), created).to_bytes()
+            Manifest(
+                tuple(Layer(a.media_type, a.name, blobs[a], contents.get(a)) for a in bootable.artifacts), created
+            ).to_bytes()
         )
         for bootable in plan.bootables
     }
@@ -32,7 +36,3 @@ def put_manifests(plan: Plan, blobs: Mapping[Artifact, Blob], layout: Layout) ->
 
     change_index(layout, moved)
     return made
-
-
-def _layer(artifact: Artifact, blob: Blob) -> Layer:
-    return Layer(artifact.media_type, artifact.name, blob)

@@ -18,6 +18,7 @@ from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageR
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source, Step
 from imagebuilder.steps.bootstrap import Bootstrap
+from imagebuilder.steps.contents import ListContents
 from imagebuilder.steps.footing import WriteFooting
 from imagebuilder.steps.interpreter import PythonBundle
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
@@ -118,8 +119,9 @@ class _Compiler:
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
         listed = self.builder.add(f"{image.name}: sbom", inside, **layers)
         self.footings[upper] = self._footing(image, under, layers)
-        name = names.overlay(image, keys)
-        self.builder.yields(Artifact(name, image.name, packed, OVERLAYS[keys.format], listed, self.footings[upper]))
+        contents = self._contents(image, keys, packed)
+        name, kind = names.overlay(image, keys), OVERLAYS[keys.format]
+        self.builder.yields(Artifact(name, image.name, packed, kind, listed, self.footings[upper], contents))
         return (*below, upper)
 
     def _stacked(self, image: ImageSpec, under: Sequence[str]) -> tuple[str, ...]:
@@ -148,6 +150,12 @@ class _Compiler:
         platform = (self.tree.settings.debootstrap_release, self.tree.settings.debootstrap_arch)
         footing = WriteFooting(platform, tuple(under), built)
         return self.builder.add(f"{image.name}: footing", footing, on=on, **layers)
+
+    def _contents(self, image: ImageSpec, keys: OverlayKeys, packed: str) -> str:
+        """What an overlay unpacks to; a squashfs is mounted."""
+        if keys.format == "squashfs":
+            return ""
+        return self.builder.add(f"{image.name}: contents", ListContents(keys.format), packed=(packed,))
 
     def _is_strict(self, image: ImageSpec, keys: OverlayKeys) -> bool:
         if self.tree.settings.strict_portable and keys.format != "cpio.gz":

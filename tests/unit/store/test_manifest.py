@@ -17,6 +17,7 @@ from imagebuilder.store.manifest import (
     INITRD,
     KERNEL,
     OVERLAYS,
+    Contents,
     Layer,
     Manifest,
     blob_of,
@@ -29,7 +30,12 @@ LAYERS = (
     Layer(KERNEL, "vmlinuz-6.1.0-1-amd64", Blob("1" * 64, 8_000_000)),
     Layer(INITRD, "initrd.img-6.1.0-1-amd64", Blob("2" * 64, 3_500_000)),
     Layer(BASE, "base.bookworm.6.1.0-1-amd64.squashfs.img", Blob("3" * 64, 38_500_000)),
-    Layer(OVERLAYS["cpio.gz"], "discovery.overlay.cpio.gz", Blob("4" * 64, 7_300_000)),
+    Layer(
+        OVERLAYS["cpio.gz"],
+        "discovery.overlay.cpio.gz",
+        Blob("4" * 64, 7_300_000),
+        Contents(25_600_000, ("/usr/bin/ping", '/usr/bin/with space, "quote" and \udcff')),
+    ),
 )
 MANIFEST = Manifest(LAYERS, "2024-06-03T00:00:00Z")
 
@@ -51,6 +57,11 @@ def test_parts_are_found_by_what_they_are() -> None:
 def test_config_is_the_empty_one() -> None:
     assert empty_blob() == Blob(digest.of_bytes(EMPTY), len(EMPTY))
     assert [part.blob for part in parts_of(MANIFEST.to_bytes())] == [empty_blob(), *(layer.blob for layer in LAYERS)]
+
+
+def test_more_special_files_than_nodes_read_are_refused() -> None:
+    with pytest.raises(ImagebuilderError, match="more than a manifest can list"):
+        Contents(1, tuple(f"/usr/bin/{number}" for number in range(9_999))).to_annotations()
 
 
 def _changed(**changes: Any) -> bytes:

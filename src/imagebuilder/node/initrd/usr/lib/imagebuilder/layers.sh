@@ -42,6 +42,7 @@ mount_attributes() { # NUMBER
     mkdir "/layers/$1.attributes"
     mount -t erofs -o ro,loop "/layers/$1/$SIDECAR/attributes" "/layers/$1.attributes" ||
         fail NB-MOUNT "the attributes of layer $1 are no EROFS that this kernel can mount"
+    refuse_unlisted "$1" "/layers/$1.attributes" ! -type d
 }
 
 # What an overlay is, its first bytes say, not its name. (busybox zcat ends well on a file that is
@@ -69,6 +70,26 @@ unpack() { # NUMBER DECOMPRESSOR...
     fi
     leave_jail
     rm "/layers/$number.file"
+    # Without any permission a character device is a whiteout.
+    refuse_unlisted "$number" "/layers/$number" '(' -type f -perm /6000 -o -type b -o -type c ! -perm 0 ')'
+}
+
+# What the manifest says of an overlay that is unpacked, it says to whoever signs it: nothing else that find's TESTS
+# find may be in it.
+refuse_unlisted() { # NUMBER FOLDER TEST...
+    local number=$1 folder=$2 special name found
+    eval "special=\${special_$number-any}"
+    [ "$special" != any ] || return 0
+    shift 2
+    for name in $special; do
+        case $name in
+        *%*) name=$(printf %b "$(printf %s "$name" | sed 's/%/\\x/g')" | sed 's/[][*?\\]/\\&/g') ;;
+        esac
+        set -- "$@" ! -path ".$name"
+    done
+    found=$(cd "$folder" && find . "$@" | head -n 1)
+    [ -z "$found" ] ||
+        fail NB-UNLISTED "layer $number has ${found#.}: setuid, a device or with attributes, and not in the manifest"
 }
 
 # cpio follows `..` and symlinks out of the folder where it unpacks. So it runs in a root where

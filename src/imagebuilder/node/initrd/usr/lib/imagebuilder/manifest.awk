@@ -1,5 +1,6 @@
 # Reads a manifest as `imagebuilder` writes it (store/manifest.py: JSON, indented by two, keys in a
-# fixed order) and prints KIND SHA256 SIZE TITLE for each layer. Anything else: a sentence, status 1.
+# fixed order) and prints KIND SHA256 SIZE TITLE for each layer; where it says what the layer unpacks to, BYTES
+# and the paths of special files as well. Anything else: a sentence, status 1.
 
 function refuse(why) {
     if (!refused) print why " in line " NR
@@ -21,7 +22,7 @@ BEGIN {
     note = "\"" plain "\": \"[^\"\\\\]*\",?"
     state = "head"
 }
-length($0) > 4096 { refuse("a long line") }
+length($0) > 65536 { refuse("a long line") }
 
 state == "head" {
     if (NR == 1) expect("[{]")
@@ -67,14 +68,15 @@ state == "size" {
 }
 state == "annotations" {
     expect("      \"annotations\": [{]")
-    name = ""
+    name = unpacked = special = ""
     state = "annotation"
     next
 }
 state == "annotation" {
     if ($0 == "      }") {
         if (name == "") refuse("a layer without a title")
-        print kind, digest, size, name
+        if ((unpacked == "") != (special == "")) refuse("half of what the layer unpacks to")
+        print kind, digest, size, name, unpacked, substr(special, 2)
         state = "end"
         next
     }
@@ -82,6 +84,13 @@ state == "annotation" {
         expect("        \"org[.]opencontainers[.]image[.]title\": \"" title "\",?")
         if (name != "") refuse("a second title")
         name = value()
+    } else if ($0 ~ "^        \"on-imagebuilder[.]unpacked\": ") {
+        expect("        \"on-imagebuilder[.]unpacked\": \"(0|[1-9][0-9]*)\",?")
+        unpacked = value()
+        if (length(unpacked) > 13) refuse("a strange size")
+    } else if ($0 ~ "^        \"on-imagebuilder[.]special\": ") {
+        expect("        \"on-imagebuilder[.]special\": \"[A-Za-z0-9._+~=:@,%/ -]*\",?")
+        special = "=" value()
     } else expect("        " note)
     next
 }
