@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hostile import Trouble
+from imagebuilder.steps.contents import Contents
 from imagebuilder.steps.cpio import Member, Source
-from imagebuilder.store.manifest import OVERLAYS, Contents, Layer, Manifest
+from imagebuilder.store.manifest import OVERLAYS, Layer, Manifest
 from initrd_jail import (
     BASE_NAME,
     KEY,
@@ -76,7 +77,7 @@ def with_overlay(*sources: Source, contents: Contents | None = None) -> Callable
     data = overlay_of(*sources)
 
     def files(image: Image) -> Files:
-        overlay = replace(layer(OVERLAYS["cpio.gz"], OVERLAY_NAME, data), contents=contents)
+        overlay = replace(layer(OVERLAYS["cpio.gz"], OVERLAY_NAME, data), notes=contents.notes if contents else ())
         layers = (*image.manifest.layers[:3], overlay)
         return {**image.signed(manifest=replace(image.manifest, layers=layers)), OVERLAY_PATH: data}
 

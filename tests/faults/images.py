@@ -33,8 +33,9 @@ from faults.case import (
     with_text,
 )
 from hostile import Trouble
+from imagebuilder.steps.contents import Contents
 from imagebuilder.steps.cpio import Member, Source
-from imagebuilder.store.manifest import BASE, OVERLAYS, Contents
+from imagebuilder.store.manifest import BASE, OVERLAYS
 from initrd_jail import (
     BASE_NAME,
     FOREIGN_KEY,

@@ -8,22 +8,25 @@ from datetime import UTC, datetime
 from imagebuilder.plan.model import Artifact, Plan
 from imagebuilder.store.index import LATEST, Index, change_index
 from imagebuilder.store.layout import Blob, Layout
-from imagebuilder.store.manifest import EMPTY, Contents, Layer, Manifest
+from imagebuilder.store.manifest import EMPTY, Layer, Manifest
+
+Notes = tuple[tuple[str, str], ...]
 
 
 def put_manifests(
-    plan: Plan, blobs: Mapping[Artifact, Blob], contents: Mapping[Artifact, Contents], layout: Layout
+    plan: Plan, blobs: Mapping[Artifact, Blob], notes: Mapping[Artifact, Notes], layout: Layout
 ) -> dict[str, Blob]:
     """Put the manifest of each of the plan's bootables into the store; returns them by name.
 
-    `contents` says what overlays unpack to. All names move at once, and only those whose manifest is another one.
+    `notes` are what nodes have to know of an artifact. All names move at once, and only those whose manifest is
+    another one.
     """
     created = datetime.fromtimestamp(plan.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     layout.put(EMPTY)
     made = {
         f"{bootable.name}:{LATEST}": layout.put(
             Manifest(
-                tuple(Layer(a.media_type, a.name, blobs[a], contents.get(a)) for a in bootable.artifacts), created
+                tuple(Layer(a.media_type, a.name, blobs[a], notes.get(a, ())) for a in bootable.artifacts), created
             ).to_bytes()
         )
         for bootable in plan.bootables

@@ -1,4 +1,11 @@
-"""What an overlay unpacks to on a node: how much RAM it takes, and which of its files may do more than others."""
+"""What an overlay unpacks to on a node: how much RAM it takes, and which of its files may do more than others.
+
+A manifest says it in annotations of the layer, which the initrd reads (manifest.awk):
+
+    on-imagebuilder.unpacked   bytes that its files take in RAM
+    on-imagebuilder.special    paths, separated by spaces (others as %20), of files that are setuid or setgid,
+                               of device nodes, and of files with extended attributes, capabilities among them
+"""
 
 from __future__ import annotations
 
@@ -7,25 +14,47 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, ClassVar
+from urllib.parse import quote
 
+from imagebuilder.errors import ImagebuilderError
 from imagebuilder.host.command import Command
 from imagebuilder.host.machine import Machine
 from imagebuilder.steps.base import Inputs, Step
-from imagebuilder.store.manifest import Contents
 
 if TYPE_CHECKING:
     from imagebuilder.steps.cpio import Member
 
 _READERS = {"cpio.gz": ("pigz", "-d", "-c"), "cpio.zst": ("zstd", "-d", "-c", "-q")}
 _PAGE = 4096
+_PLAIN = "/_.+~=:@-,"  # what stands in a list of paths as it is
+_LONGEST = 60_000  # characters of such a list that nodes read
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an overlay unpacks to: `unpacked` bytes of RAM, and the paths of its `special` files."""
+
+    unpacked: int
+    special: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """As annotations. Raises ImagebuilderError for a list that nodes would not read."""
+        special = " ".join(quote(path, safe=_PLAIN, errors="surrogateescape") for path in self.special)
+        if len(special) > _LONGEST:
+            raise ImagebuilderError(
+                f"{len(self.special)} files are setuid or have extended attributes: more than a manifest can list",
+                hint="take the attributes off in `run:`, or use `format: squashfs`",
+            )
+        return (("on-imagebuilder.unpacked", str(self.unpacked)), ("on-imagebuilder.special", special))
 
 
 @dataclass(frozen=True, slots=True)
 class ListContents(Step):
-    """What the overlay `packed`, an archive of the format `form`, says of itself in a manifest."""
+    """What manifests say of the overlay `packed`, an archive of the format `form`."""
 
     kind: ClassVar[str] = "contents"
 
@@ -38,13 +67,12 @@ class ListContents(Step):
         with packed.open("rb") as file, machine.feed(Command(_READERS[self.form]), archive) as stream:
             shutil.copyfileobj(file, stream)
         with archive.open("rb") as file:
-            output.write_text(json.dumps(asdict(contents_of(file))))
+            output.write_text(json.dumps(contents_of(file).notes))
 
 
-def read_contents(text: str | bytes) -> Contents:
-    """What `ListContents` wrote."""
-    value = json.loads(text)
-    return Contents(value["unpacked"], tuple(value["special"]))
+def read_notes(text: str | bytes) -> tuple[tuple[str, str], ...]:
+    """The annotations that a step wrote."""
+    return tuple((key, note) for key, note in json.loads(text))
 
 
 def contents_of(archive: IO[bytes]) -> Contents:

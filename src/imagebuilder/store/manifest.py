@@ -5,13 +5,8 @@
     layers         kernel, initrd, base, then the overlays from the bottom to the top
 
 Each layer's media type says what it is, its `org.opencontainers.image.title`
-is its file name of 2015. An overlay that nodes unpack also says what comes out:
-
-    on-imagebuilder.unpacked   bytes that its files take in RAM
-    on-imagebuilder.special    paths, separated by spaces (others as %20), of files that are setuid or setgid,
-                               of device nodes, and of files with extended attributes, capabilities among them
-
-The same parts give the same bytes.
+is its file name of 2015; further annotations are what nodes have to know of it
+(steps/contents.py). The same parts give the same bytes.
 
 Source: github.com/opencontainers/image-spec, manifest.md (guidelines for artifact usage).
 """
@@ -23,7 +18,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.store.layout import Blob
@@ -43,49 +37,18 @@ EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 TITLE = "org.opencontainers.image.title"
 _CREATED = "org.opencontainers.image.created"
-_UNPACKED, _SPECIAL = "on-imagebuilder.unpacked", "on-imagebuilder.special"
-# What stands in an annotation as it is: nodes read manifests with awk (node/initrd, manifest.awk).
-_PLAIN = "/_.+~=:@-,"
-_LONGEST = 60_000
 # Titles become names in an artifact folder, whoever wrote the manifest.
 _FILE_NAME = re.compile(r"[^./\x00-\x1f][^/\x00-\x1f]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """What an overlay unpacks to: `unpacked` bytes of RAM, and the paths of its `special` files."""
-
-    unpacked: int
-    special: tuple[str, ...]
-
-    def to_annotations(self) -> dict[str, str]:
-        """As a manifest says it. Raises ImagebuilderError for a list that nodes would not read."""
-        special = " ".join(quote(path, safe=_PLAIN, errors="surrogateescape") for path in self.special)
-        if len(special) > _LONGEST:
-            raise ImagebuilderError(
-                f"{len(self.special)} files of an overlay are setuid or have extended attributes: more than a manifest "
-                "can list",
-                hint="take the attributes off in `run:`, or use `format: squashfs`",
-            )
-        return {_UNPACKED: str(self.unpacked), _SPECIAL: special}
-
-    @classmethod
-    def from_annotations(cls, annotations: Mapping[str, str]) -> Contents | None:
-        """Read what `to_annotations` wrote; None where a manifest does not say. Raises ValueError."""
-        if _UNPACKED not in annotations:
-            return None
-        special = annotations[_SPECIAL].split(" ") if annotations[_SPECIAL] else []
-        return cls(int(annotations[_UNPACKED]), tuple(unquote(path, errors="surrogateescape") for path in special))
-
-
-@dataclass(frozen=True, slots=True)
 class Layer:
-    """One part: what it is, the name that its file has in an artifact folder, its content, what that unpacks to."""
+    """One part: what it is, the name that its file has in an artifact folder, its content, more annotations."""
 
     media_type: str
     title: str
     blob: Blob
-    contents: Contents | None = None
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -145,16 +108,13 @@ def manifest_bytes(
         "artifactType": artifact_type,
         "config": descriptor(EMPTY_TYPE, empty_blob()),
         "layers": [
-            {**descriptor(layer.media_type, layer.blob), "annotations": _annotations(layer)} for layer in layers
+            {**descriptor(layer.media_type, layer.blob), "annotations": {TITLE: layer.title, **dict(layer.notes)}}
+            for layer in layers
         ],
         **({"subject": descriptor(MANIFEST_TYPE, subject)} if subject else {}),
         **({"annotations": dict(annotations)} if annotations else {}),
     }
     return json.dumps(value, indent=2).encode()
-
-
-def _annotations(layer: Layer) -> dict[str, str]:
-    return {TITLE: layer.title, **(layer.contents.to_annotations() if layer.contents else {})}
 
 
 def parts_of(data: bytes) -> tuple[Layer, ...]:
@@ -176,8 +136,8 @@ def layers_of(value: Mapping[str, Any]) -> tuple[Layer, ...]:
 
 
 def _layer(value: dict[str, Any], annotations: Mapping[str, str]) -> Layer:
-    contents = Contents.from_annotations(annotations)
-    return Layer(value["mediaType"], annotations.get(TITLE, ""), blob_of(value), contents)
+    notes = tuple((key, note) for key, note in annotations.items() if key != TITLE)
+    return Layer(value["mediaType"], annotations.get(TITLE, ""), blob_of(value), notes)
 
 
 def empty_blob() -> Blob:

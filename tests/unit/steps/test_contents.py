@@ -6,11 +6,13 @@ import io
 import stat
 from pathlib import Path
 
+import pytest
+
+from imagebuilder.errors import ImagebuilderError
 from imagebuilder.steps import cpio, sidecar
-from imagebuilder.steps.contents import contents_of
+from imagebuilder.steps.contents import Contents, contents_of
 from imagebuilder.steps.cpio import Member
 from imagebuilder.steps.layer import Entry
-from imagebuilder.store.manifest import Contents
 
 FILE, SETUID, SETGID = stat.S_IFREG | 0o755, stat.S_IFREG | 0o4755, stat.S_IFREG | 0o2755
 
@@ -58,3 +60,16 @@ def test_files_with_attributes_are_special(tmp_path: Path) -> None:
     cpio.write(members, archive)
     archive.seek(0)
     assert contents_of(archive).special == ("/ping", "/pong")
+
+
+def test_annotations_hold_any_name_in_plain_characters() -> None:
+    contents = Contents(7, ("/usr/bin/ping", '/a space, "quotes" and \udcff', "/[*]?%\n"))
+    assert dict(contents.notes) == {
+        "on-imagebuilder.unpacked": "7",
+        "on-imagebuilder.special": "/usr/bin/ping /a%20space,%20%22quotes%22%20and%20%FF /%5B%2A%5D%3F%25%0A",
+    }
+
+
+def test_more_special_files_than_nodes_read_are_refused() -> None:
+    with pytest.raises(ImagebuilderError, match="more than a manifest can list"):
+        _ = Contents(1, tuple(f"/usr/bin/{number}" for number in range(9_999))).notes

@@ -17,7 +17,6 @@ from imagebuilder.store.manifest import (
     INITRD,
     KERNEL,
     OVERLAYS,
-    Contents,
     Layer,
     Manifest,
     blob_of,
@@ -34,7 +33,7 @@ LAYERS = (
         OVERLAYS["cpio.gz"],
         "discovery.overlay.cpio.gz",
         Blob("4" * 64, 7_300_000),
-        Contents(25_600_000, ("/usr/bin/ping", '/usr/bin/with space, "quote" and \udcff')),
+        (("on-imagebuilder.unpacked", "25600000"), ("on-imagebuilder.special", "/usr/bin/ping /usr/bin/a%20space")),
     ),
 )
 MANIFEST = Manifest(LAYERS, "2024-06-03T00:00:00Z")
@@ -57,11 +56,6 @@ def test_parts_are_found_by_what_they_are() -> None:
 def test_config_is_the_empty_one() -> None:
     assert empty_blob() == Blob(digest.of_bytes(EMPTY), len(EMPTY))
     assert [part.blob for part in parts_of(MANIFEST.to_bytes())] == [empty_blob(), *(layer.blob for layer in LAYERS)]
-
-
-def test_more_special_files_than_nodes_read_are_refused() -> None:
-    with pytest.raises(ImagebuilderError, match="more than a manifest can list"):
-        Contents(1, tuple(f"/usr/bin/{number}" for number in range(9_999))).to_annotations()
 
 
 def _changed(**changes: Any) -> bytes:
