@@ -220,6 +220,27 @@ CASES: Mapping[str, Case] = {
             )
         ),
     ),
+    "hash tree of the base, and an initrd that cannot open it": Case(
+        "NB-VERITY",
+        FEW,
+        files=with_text(
+            lambda t: t.replace(b'img"\n', b'img",\n        "on-imagebuilder.verity": "1 %s"\n' % (b"0" * 64))
+        ),
+    ),
+    "hash tree with a root that is none": Case(
+        "NB-MANIFEST",
+        FEW,
+        files=with_text(
+            lambda t: t.replace(b'img"\n', b'img",\n        "on-imagebuilder.verity": "1 %s"\n' % (b"0" * 63))
+        ),
+    ),
+    "hash tree of an overlay": Case(
+        "NB-MANIFEST",
+        FEW,
+        files=with_text(
+            lambda t: t.replace(b'gz"\n', b'gz",\n        "on-imagebuilder.verity": "1 %s"\n' % (b"0" * 64))
+        ),
+    ),
     "overlay that takes more RAM unpacked than there is": Case(
         "NB-MEMORY",
         FEW,

@@ -144,6 +144,7 @@ class InitrdKeys(ImageKeys):
     modules: Strings = ()
     firmware: bool = True
     tls: bool = False
+    verity: bool = False
 
 
 class BaseKeys(ImageKeys):
@@ -153,6 +154,7 @@ class BaseKeys(ImageKeys):
     debs: Strings = ()
     exclude: Patterns = ()
     agent: bool = True
+    verity: bool = False
 
 
 class OverlayKeys(ImageKeys):

@@ -14,7 +14,7 @@ layers_from() { # FIRST
 
 stack_layers() {
     local number files lower=/layers/modules:/layers/0
-    mount_squashfs 0
+    mount_base
     for number in $(layers_from 1); do
         open_overlay "$number"
         lower=/layers/$number:$lower
@@ -29,6 +29,36 @@ stack_layers() {
         fail NB-MOUNT "the layers cannot be stacked: $lower"
     merge_databases
     rm -rf "/newroot/$SIDECAR"
+}
+
+# With a hash tree behind it the kernel checks each block of the base when it reads it. What is not right cannot be
+# read: an error of input and output.
+mount_base() {
+    local blocks=${verity%% *} root=${verity#* } loop name
+    [ "$verity" ] || { mount_squashfs 0 && return; }
+    command -v dmsetup >/dev/null ||
+        fail NB-VERITY "the base is to be checked when it is read, and this initrd was built without \`verity: true\`"
+    loop=$(losetup -f)
+    name=base-${loop##*/}
+    if ! { losetup -r "$loop" /layers/0.file && modprobe dm-verity && dmsetup create --readonly --noudevsync --table \
+        "0 $((blocks * 8)) verity 1 $loop $loop 4096 4096 $blocks $blocks sha256 $root -" "$name"; } 2>"$RUN/dmsetup.log"; then
+        fail NB-VERITY "the base cannot be opened with its hash tree: $(tail -n 1 "$RUN/dmsetup.log")"
+    fi
+    mkdir /layers/0
+    # Names below /dev/mapper are udev's to make.
+    mount -t squashfs -o ro "/dev/dm-$(dmsetup info -c --noheadings -o minor "$name")" /layers/0 ||
+        fail NB-VERITY "the base is not what its hash tree says, or no squashfs that this kernel can mount"
+}
+
+# For another try to boot.
+close_base() {
+    local path name
+    for path in /sys/block/dm-*/dm/name; do
+        name=$(cat "$path" 2>/dev/null)
+        case $name in
+        base-*) dmsetup remove --deferred --noudevsync "$name" && losetup -d "/dev/${name#base-}" ;;
+        esac
+    done
 }
 
 mount_squashfs() { # NUMBER

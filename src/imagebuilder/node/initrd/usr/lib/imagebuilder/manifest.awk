@@ -1,6 +1,7 @@
 # Reads a manifest as `imagebuilder` writes it (store/manifest.py: JSON, indented by two, keys in a
-# fixed order) and prints KIND SHA256 SIZE TITLE for each layer; where it says what the layer unpacks to, BYTES
-# and the paths of special files as well. Anything else: a sentence, status 1.
+# fixed order) and prints KIND SHA256 SIZE TITLE for each layer, and what else is to be known of it: of an
+# overlay, BYTES that it unpacks to and the paths of special files, of a base, BLOCKS and the ROOT of its hash
+# tree. Anything else: a sentence, status 1.
 
 function refuse(why) {
     if (!refused) print why " in line " NR
@@ -68,7 +69,7 @@ state == "size" {
 }
 state == "annotations" {
     expect("      \"annotations\": [{]")
-    name = unpacked = special = ""
+    name = unpacked = special = verity = ""
     state = "annotation"
     next
 }
@@ -76,7 +77,9 @@ state == "annotation" {
     if ($0 == "      }") {
         if (name == "") refuse("a layer without a title")
         if ((unpacked == "") != (special == "")) refuse("half of what the layer unpacks to")
-        print kind, digest, size, name, unpacked, substr(special, 2)
+        if (unpacked != "" && kind !~ /^overlay[.]/) refuse("an overlay's note")
+        if (verity != "" && kind !~ /^base[.]/) refuse("a base's note")
+        print kind, digest, size, name, (verity != "" ? verity : unpacked " " substr(special, 2))
         state = "end"
         next
     }
@@ -91,6 +94,11 @@ state == "annotation" {
     } else if ($0 ~ "^        \"on-imagebuilder[.]special\": ") {
         expect("        \"on-imagebuilder[.]special\": \"[A-Za-z0-9._+~=:@,%/ -]*\",?")
         special = "=" value()
+    } else if ($0 ~ "^        \"on-imagebuilder[.]verity\": ") {
+        expect("        \"on-imagebuilder[.]verity\": \"[1-9][0-9]* [0-9a-f]*\",?")
+        verity = value()
+        if (length(verity) > 76 || verity !~ / ................................................................$/)
+            refuse("no root of a hash tree")
     } else expect("        " note)
     next
 }

@@ -3,14 +3,15 @@
 #
 # Layer 0 is the base, 1 and up are the overlays. Layer N has name_N, urls_N (where it can be fetched),
 # size_N (bytes, 0 when nobody said) and sha256_N (hex, "" when nobody said); and, of an overlay, unpacked_N (bytes,
-# "" when nobody said) and special_N (paths of its special files, "any" when nobody said).
+# "" when nobody said) and special_N (paths of its special files, "any" when nobody said). verity is what the manifest
+# says of the base's hash tree, "BLOCKS ROOT", else "".
 
 readonly ANY_SIZE=1099511627776
 DIGEST_TRIES=3
 readonly STORED=/blobs # what came with the initrd, by digest
 
 find_layers() {
-    layer_count=0
+    layer_count=0 verity=''
     warn_of_unsigned_mode
     if [ "$MANIFEST" ]; then
         layers_of_manifest
@@ -65,6 +66,7 @@ layers_of_manifest() {
         add_layer "$title" "$size" "$digest" "$(urls_of_layer "$digest" "$title" "$urls")"
         case $kind:$unpacked in
         overlay.*squashfs:*) eval "unpacked_$((layer_count - 1))=0" ;; # mounted as it is
+        base.*:?*) verity="$unpacked $special" ;;
         overlay.*:?*) eval "unpacked_$((layer_count - 1))=\$unpacked special_$((layer_count - 1))=\$special" ;;
         esac
     done <"$RUN/layers"
