@@ -57,6 +57,7 @@ class ListContents(Step):
     """What manifests say of the overlay `packed`, an archive of the format `form`."""
 
     kind: ClassVar[str] = "contents"
+    version: ClassVar[int] = 2
 
     form: str
 
