@@ -27,6 +27,7 @@ from faults.case import (
     same_size,
     signed,
     swapped,
+    with_capability,
     with_layers,
     with_overlay,
     with_sums,
@@ -194,6 +195,12 @@ CASES: Mapping[str, Case] = {
         FEW,
         files=with_overlay(*_SPECIAL, contents=Contents(9, ("/odd [name] *?\\%\xe9", "/su"))),
         says="layer 1 has /memory:",
+    ),
+    "capability that the manifest lists": Case(
+        "booted", QUICK, files=with_capability(Contents(9, ("/ping",))), check="test -x /newroot/ping"
+    ),
+    "capability that the manifest does not list": Case(
+        "NB-UNLISTED", FEW, files=with_capability(Contents(9, ("/pin",))), says="layer 1 has /ping:"
     ),
     "whiteout where the manifest lists nothing": Case(
         "booted",
