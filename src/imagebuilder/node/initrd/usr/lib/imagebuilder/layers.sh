@@ -34,8 +34,12 @@ stack_layers() {
 # With a hash tree behind it the kernel checks each block of the base when it reads it. What is not right cannot be
 # read: an error of input and output.
 mount_base() {
-    local blocks=${verity%% *} root=${verity#* } loop name
-    [ "$verity" ] || { mount_squashfs 0 && return; }
+    local blocks root loop name
+    if [ -z "${verity-}" ]; then
+        mount_squashfs 0
+        return
+    fi
+    blocks=${verity%% *} root=${verity#* }
     command -v dmsetup >/dev/null ||
         fail NB-VERITY "the base is to be checked when it is read, and this initrd was built without \`verity: true\`"
     loop=$(losetup -f)
