@@ -7,15 +7,19 @@ import subprocess
 from pathlib import Path
 
 
-def make_certificates(folder: Path, name: str = "IP:127.0.0.1") -> Path:
-    """An authority, `ca.pem`, and the key and certificate of a server called `name`, `server.pem`; returns `folder`."""
+def make_certificates(folder: Path, name: str = "IP:127.0.0.1", days: int = 2) -> Path:
+    """An authority, `ca.pem`, and the key and certificate of a server called `name`, `server.pem`; returns `folder`.
+
+    With `days` -1 that of the server ended yesterday.
+    """
     folder.mkdir()
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    ca = [*key, "-x509", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"]
-    server = [*key, "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=server", "-out", "server.crt"]
-    names = ["-addext", f"subjectAltName={name}", "-addext", "basicConstraints=CA:FALSE", "-keyout", "server.key"]
-    for argv in (ca, [*server, *names]):
-        subprocess.run(["openssl", "req", *argv], cwd=folder, check=True, capture_output=True)
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    ca = ["req", *key, "-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"]
+    names = ["-addext", f"subjectAltName={name}", "-addext", "basicConstraints=CA:FALSE"]
+    request = ["req", *key, "-subj", "/CN=server", *names, "-keyout", "server.key", "-out", "server.csr"]
+    sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", str(days)]
+    for argv in (ca, request, [*sign, "-copy_extensions", "copyall", "-out", "server.crt"]):
+        subprocess.run(["openssl", *argv], cwd=folder, check=True, capture_output=True)
     (folder / "server.pem").write_text((folder / "server.key").read_text() + (folder / "server.crt").read_text())
     return folder
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import stat
+import struct
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from hostile import Trouble
+from imagebuilder.steps import cpio, sidecar
+from imagebuilder.steps.contents import Contents
 from imagebuilder.steps.cpio import Member, Source
+from imagebuilder.steps.layer import Entry
 from imagebuilder.store.manifest import OVERLAYS, Layer, Manifest
 from initrd_jail import (
     BASE_NAME,
@@ -71,12 +77,26 @@ def swapped(image: Image) -> Files:
     return {**image.files, BASE_PATH: image.files[OVERLAY_PATH], OVERLAY_PATH: image.files[BASE_PATH]}
 
 
-def with_overlay(*sources: Source) -> Callable[[Image], Files]:
-    """An overlay that was signed with what it should not have in it."""
-    data = overlay_of(*sources)
+def with_overlay(*sources: Source, contents: Contents | None = None) -> Callable[[Image], Files]:
+    """An overlay that was signed with what it should not have in it; `contents` is what its manifest says of it."""
+    return _with_packed(overlay_of(*sources), contents)
 
+
+def with_capability(contents: Contents) -> Callable[[Image], Files]:
+    """An overlay as builds pack it, with a file `/ping` that has a capability."""
+    capability = struct.pack("<5I", 0x0200_0001, 1 << 13, 0, 0, 0)  # VFS_CAP_REVISION_2, effective; CAP_NET_RAW
+    root, ping = Member(b".", stat.S_IFDIR | 0o755), Member(b"ping", stat.S_IFREG | 0o755, size=1)
+    entries = [Entry(root), Entry(ping, b"x", (("security.capability", capability),))]
+    with tempfile.TemporaryDirectory() as scratch:
+        known = sidecar.Known({}, frozenset())
+        _, *members = sidecar.add(cpio.number(entries), known, "cpio.gz", SINCE, Path(scratch))
+        return _with_packed(overlay_of(*members), contents)
+
+
+def _with_packed(data: bytes, contents: Contents | None) -> Callable[[Image], Files]:
     def files(image: Image) -> Files:
-        layers = (*image.manifest.layers[:3], layer(OVERLAYS["cpio.gz"], OVERLAY_NAME, data))
+        overlay = replace(layer(OVERLAYS["cpio.gz"], OVERLAY_NAME, data), notes=contents.notes if contents else ())
+        layers = (*image.manifest.layers[:3], overlay)
         return {**image.signed(manifest=replace(image.manifest, layers=layers)), OVERLAY_PATH: data}
 
     return files

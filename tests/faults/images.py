@@ -27,12 +27,14 @@ from faults.case import (
     same_size,
     signed,
     swapped,
+    with_capability,
     with_layers,
     with_overlay,
     with_sums,
     with_text,
 )
 from hostile import Trouble
+from imagebuilder.steps.contents import Contents
 from imagebuilder.steps.cpio import Member, Source
 from imagebuilder.store.manifest import BASE, OVERLAYS
 from initrd_jail import (
@@ -42,6 +44,12 @@ from initrd_jail import (
     OVERLAY_NAME,
     SINCE,
     layer,
+)
+
+_SPECIAL = (
+    file("su", mode=0o4755),
+    file("odd [name] *?\\%\xe9", mode=0o2755),
+    Source(Member(b"memory", stat.S_IFCHR | 0o666, device=(1, 5))),
 )
 
 CASES: Mapping[str, Case] = {
@@ -163,6 +171,89 @@ CASES: Mapping[str, Case] = {
         files=with_overlay(Source(Member(b"memory", stat.S_IFCHR | 0o666, device=(1, 5)))),
         check="stat -c %t:%T /newroot/memory && ! head -c 1 /newroot/memory 2>/dev/null",
         says="1:5",
+    ),
+    "special files that the manifest lists": Case(
+        "booted",
+        QUICK,
+        files=with_overlay(*_SPECIAL, contents=Contents(9, ("/memory", "/odd [name] *?\\%\xe9", "/su"))),
+        check="test -u /newroot/su",
+    ),
+    "setuid file that the manifest does not list": Case(
+        "NB-UNLISTED",
+        FEW,
+        files=with_overlay(*_SPECIAL, contents=Contents(9, ("/memory", "/odd [name] *?\\%\xe9", "/s"))),
+        says="layer 1 has /su:",
+    ),
+    "setgid file where the manifest lists one with another odd name": Case(
+        "NB-UNLISTED",
+        FEW,
+        files=with_overlay(*_SPECIAL, contents=Contents(9, ("/memory", "/odd [name] *??%\xe9", "/su"))),
+        says="layer 1 has /odd [name] *?",
+    ),
+    "device node that the manifest does not list": Case(
+        "NB-UNLISTED",
+        FEW,
+        files=with_overlay(*_SPECIAL, contents=Contents(9, ("/odd [name] *?\\%\xe9", "/su"))),
+        says="layer 1 has /memory:",
+    ),
+    "capability that the manifest lists": Case(
+        "booted", QUICK, files=with_capability(Contents(9, ("/ping",))), check="test -x /newroot/ping"
+    ),
+    "capability that the manifest does not list": Case(
+        "NB-UNLISTED", FEW, files=with_capability(Contents(9, ("/pin",))), says="layer 1 has /ping:"
+    ),
+    "whiteout where the manifest lists nothing": Case(
+        "booted",
+        QUICK,
+        files=with_overlay(
+            Source(Member(b"etc", stat.S_IFDIR | 0o2755)),
+            Source(Member(b"etc/base", stat.S_IFCHR)),
+            contents=Contents(0, ()),
+        ),
+        check="! test -e /newroot/etc/base",
+    ),
+    "manifest that says half of what an overlay unpacks to": Case(
+        "NB-MANIFEST",
+        FEW,
+        files=with_text(lambda t: t.replace(b'gz"\n', b'gz",\n        "on-imagebuilder.unpacked": "1"\n')),
+    ),
+    "special file whose name leads to another test": Case(
+        "NB-MANIFEST",
+        FEW,
+        files=with_text(
+            lambda t: t.replace(
+                b'gz"\n',
+                b'gz",\n        "on-imagebuilder.unpacked": "1",\n        "on-imagebuilder.special": "/* -o /$(x)"\n',
+            )
+        ),
+    ),
+    "hash tree of the base, and an initrd that cannot open it": Case(
+        "NB-VERITY",
+        FEW,
+        files=with_text(
+            lambda t: t.replace(b'img"\n', b'img",\n        "on-imagebuilder.verity": "1 %s"\n' % (b"0" * 64))
+        ),
+    ),
+    "hash tree with a root that is none": Case(
+        "NB-MANIFEST",
+        FEW,
+        files=with_text(
+            lambda t: t.replace(b'img"\n', b'img",\n        "on-imagebuilder.verity": "1 %s"\n' % (b"0" * 63))
+        ),
+    ),
+    "hash tree of an overlay": Case(
+        "NB-MANIFEST",
+        FEW,
+        files=with_text(
+            lambda t: t.replace(b'gz"\n', b'gz",\n        "on-imagebuilder.verity": "1 %s"\n' % (b"0" * 64))
+        ),
+    ),
+    "overlay that takes more RAM unpacked than there is": Case(
+        "NB-MEMORY",
+        FEW,
+        files=with_overlay(file("x"), contents=Contents(9_000_000_000, ())),
+        meminfo="MemTotal: 2000000 kB\nMemAvailable: 1900000 kB",
+        says="overlays 9001,",
     ),
     "overlay that is no archive": Case(
         "NB-FORMAT",

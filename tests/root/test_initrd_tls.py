@@ -64,18 +64,24 @@ def test_record_is_posted_over_https(jail: Jail, initrd_image: Image, certificat
         assert server.posted
 
 
-@pytest.mark.parametrize("other", ["authority", "name"])
+@pytest.mark.parametrize(
+    ("name", "days", "known", "why"),
+    [
+        ("IP:127.0.0.1", 2, False, "doesn't have a known issuer"),
+        ("IP:127.0.0.1", -1, True, "has expired"),
+        ("DNS:elsewhere.example", 2, True, "not match hostname"),
+    ],
+    ids=["unknown authority", "expired", "another name"],
+)
 def test_server_whose_certificate_is_not_right_is_not_asked(
-    tmp_path: Path, jail: Jail, initrd_image: Image, certificates: Path, other: str
+    tmp_path: Path, jail: Jail, initrd_image: Image, name: str, days: int, known: bool, why: str
 ) -> None:
-    folder = tmp_path / "other"
-    trusting = jail
-    make_certificates(folder, "IP:127.0.0.1" if other == "authority" else "DNS:elsewhere.example")
-    if other == "name":
-        trusting = make_jail(tmp_path / "root", authorities=(folder / "ca.pem").read_text())
+    folder = make_certificates(tmp_path / "other", name, days)
+    trusting = make_jail(tmp_path / "root", authorities=(folder / "ca.pem").read_text()) if known else jail
     with hostile(initrd_image.files, tls=server_context(folder)) as server:
         ended = _boot(trusting, server.url)
         assert ended.code == "NB-TLS", ended.lines
+        assert why in "".join(ended.lines)
         assert not server.asked
     with hostile(initrd_image.files) as plain:
         assert _boot(trusting, plain.url).code == "booted"

@@ -108,6 +108,6 @@ def test_tree_with_a_kept_overlay_is_reproducible_from_nothing(site: Site) -> No
     write_tree(site.tree, {"one.yml": _playbook("o0"), "vars/base.yml": _BASE.format(version="2.0", motd="d")})
     assert "note: o0: kept, though its base is another one: fits" in site.build("one.yml")
     done = site.run("one.yml", verb="verify-reproducible")
-    assert (done.stdout, done.returncode) == ("reproducible: all 5 artifacts, lists and manifests are the same\n", 0), (
+    assert (done.stdout, done.returncode) == ("reproducible: all 6 artifacts, lists and manifests are the same\n", 0), (
         done.stderr
     )

@@ -34,7 +34,7 @@ def _verify(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_small_tree_is_reproducible_and_nothing_is_left(site: Site) -> None:
     done = _verify(site)
     assert (done.stdout, done.returncode) == (
-        "reproducible: all 5 artifacts, lists and manifests are the same\n",
+        "reproducible: all 6 artifacts, lists and manifests are the same\n",
         0,
     ), done.stderr
     assert "second build: base: squashfs: done" in done.stderr

@@ -53,7 +53,21 @@ class ResultPosted:
     tasks: tuple[Mapping[str, Any], ...]
 
 
-PeerEvent = AgentSeen | TaskGiven | ResultPosted
+@dataclass(frozen=True, slots=True)
+class FileAsked:
+    """The node asked for an artifact, all of it or a part."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileSent:
+    """What was asked for has left."""
+
+    name: str
+
+
+PeerEvent = AgentSeen | TaskGiven | ResultPosted | FileAsked | FileSent
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "/" in name or name.startswith(".") or not path.is_file():
             self._answer(404, b"no such file\n")
             return
+        self.server.notify(FileAsked(name))
         with path.open("rb") as file:
             size = path.stat().st_size
             try:
@@ -165,6 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._head(206 if wanted else 200, last - first + 1, {"Accept-Ranges": "bytes", **span})
             if self.command != "HEAD" and last >= first:
                 self.connection.sendfile(file, first, last - first + 1)
+        self.server.notify(FileSent(name))
 
     def _json(self, value: object) -> None:
         self._answer(200, json.dumps(value).encode())

@@ -20,6 +20,7 @@ from imagebuilder.plan.lock import resolution_of
 from imagebuilder.plan.model import Plan
 from imagebuilder.resolve.lock import Lock
 from imagebuilder.spec.tree import TreeSpec
+from imagebuilder.steps.contents import read_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,12 @@ def publish(plan: Plan, tree: TreeSpec, options: Options, report: Report) -> Non
     """Show what a plan whose steps are all done yields: in the artifact folder, and as manifests in the store."""
     cache, folder = options.cache, tree.settings.artifact_folder
     blobs = {artifact: cache.blob(plan.step(artifact.step)) for artifact in plan.artifacts}
-    manifests = put_manifests(plan, blobs, cache.layout)
+    notes = {
+        artifact: read_notes(cache.layout.read(cache.blob(plan.step(artifact.notes)).sha256))
+        for artifact in plan.artifacts
+        if artifact.notes
+    }
+    manifests = put_manifests(plan, blobs, notes, cache.layout)
     lists = {artifact.name: cache.blob(plan.step(artifact.packages)) for artifact in plan.artifacts}
     attach_sboms(cache.layout, manifests.values(), lists)
     footings = {

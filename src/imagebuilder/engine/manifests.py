@@ -10,17 +10,26 @@ from imagebuilder.store.index import LATEST, Index, change_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import EMPTY, Layer, Manifest
 
+Notes = tuple[tuple[str, str], ...]
 
-def put_manifests(plan: Plan, blobs: Mapping[Artifact, Blob], layout: Layout) -> dict[str, Blob]:
+
+def put_manifests(
+    plan: Plan, blobs: Mapping[Artifact, Blob], notes: Mapping[Artifact, Notes], layout: Layout
+) -> dict[str, Blob]:
     """Put the manifest of each of the plan's bootables into the store; returns them by name.
 
-    All names move at once, and only those whose manifest is another one.
+    `notes` are what nodes have to know of an artifact. All names move at once, and only those whose manifest is
+    another one.
     """
     created = datetime.fromtimestamp(plan.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     layout.put(EMPTY)
     made = {
         f"{bootable.name}:{LATEST}": layout.put(
-            Manifest(tuple(_layer(a, blobs[a]) for a in bootable.artifacts), created, bootable.node_layer).to_bytes()
+            Manifest(
+                tuple(Layer(a.media_type, a.name, blobs[a], notes.get(a, ())) for a in bootable.artifacts),
+                created,
+                bootable.node_layer,
+            ).to_bytes()
         )
         for bootable in plan.bootables
     }
@@ -32,7 +41,3 @@ def put_manifests(plan: Plan, blobs: Mapping[Artifact, Blob], layout: Layout) ->
 
     change_index(layout, moved)
     return made
-
-
-def _layer(artifact: Artifact, blob: Blob) -> Layer:
-    return Layer(artifact.media_type, artifact.name, blob)

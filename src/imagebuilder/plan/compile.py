@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagebuilder.errors import SpecError
 from imagebuilder.plan import names
@@ -18,6 +18,7 @@ from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageR
 from imagebuilder.spec.tree import ImageSpec, TreeSpec
 from imagebuilder.steps.base import Source, Step
 from imagebuilder.steps.bootstrap import Bootstrap
+from imagebuilder.steps.contents import ListContents
 from imagebuilder.steps.footing import WriteFooting
 from imagebuilder.steps.interpreter import PythonBundle
 from imagebuilder.steps.mmdebstrap import Mmdebstrap
@@ -28,6 +29,7 @@ from imagebuilder.steps.sbom import InstalledPackages
 from imagebuilder.steps.squashfs import Squashfs
 from imagebuilder.steps.stack import Stack
 from imagebuilder.steps.unsquash import Unsquash
+from imagebuilder.steps.verity import AppendHashTree, NoteRootHash
 from imagebuilder.store.manifest import BASE, OVERLAYS
 
 
@@ -37,6 +39,7 @@ def compile_plan(tree: TreeSpec, resolution: Resolution) -> Plan:
     for image in tree.images:
         compiler.layers(image.name)
     _refuse_clashes(tree, compiler.builder.artifacts)
+    _refuse_unchecked(tree)
     made = compiler.builder.artifacts
     return compiler.builder.plan(bootables(tree, made), resolution.epoch)
 
@@ -89,8 +92,16 @@ class _Compiler:
         listed = self.builder.add(
             f"{image.name}: sbom", InstalledPackages(settings.debootstrap_release, debs), lower=layers
         )
-        self.builder.yields(Artifact(image.artifact_name or default, image.name, squashed, BASE, listed))
+        artifact = Artifact(image.artifact_name or default, image.name, squashed, BASE, listed)
+        self.builder.yields(self._with_hash_tree(artifact, layers) if keys.verity else artifact)
         return layers
+
+    def _with_hash_tree(self, base: Artifact, layers: tuple[str, ...]) -> Artifact:
+        """A base whose blocks nodes check when they read them."""
+        packed = (base.step,)
+        note = self.builder.add(f"{base.image}: root hash", NoteRootHash(), packed=packed)
+        checked = self.builder.add(f"{base.image}: hash tree", AppendHashTree(), packed=packed, lower=layers)
+        return replace(base, step=checked, notes=note)
 
     def _bootstrap(self, packages: tuple[PackageRequest, ...], debs: tuple[Deb, ...], exclude: tuple[str, ...]) -> Step:
         """A root with `packages`, which come down to `debs`, and nothing else."""
@@ -118,8 +129,9 @@ class _Compiler:
         inside = InstalledPackages(self.tree.settings.debootstrap_release, self._packages(image).install)
         listed = self.builder.add(f"{image.name}: sbom", inside, **layers)
         self.footings[upper] = self._footing(image, under, layers)
-        name = names.overlay(image, keys)
-        self.builder.yields(Artifact(name, image.name, packed, OVERLAYS[keys.format], listed, self.footings[upper]))
+        contents = self._contents(image, keys, packed)
+        name, kind = names.overlay(image, keys), OVERLAYS[keys.format]
+        self.builder.yields(Artifact(name, image.name, packed, kind, listed, self.footings[upper], contents))
         return (*below, upper)
 
     def _stacked(self, image: ImageSpec, under: Sequence[str]) -> tuple[str, ...]:
@@ -149,6 +161,12 @@ class _Compiler:
         footing = WriteFooting(platform, tuple(under), built)
         return self.builder.add(f"{image.name}: footing", footing, on=on, **layers)
 
+    def _contents(self, image: ImageSpec, keys: OverlayKeys, packed: str) -> str:
+        """What an overlay unpacks to; a squashfs is mounted."""
+        if keys.format == "squashfs":
+            return ""
+        return self.builder.add(f"{image.name}: contents", ListContents(keys.format), packed=(packed,))
+
     def _is_strict(self, image: ImageSpec, keys: OverlayKeys) -> bool:
         if self.tree.settings.strict_portable and keys.format != "cpio.gz":
             raise SpecError(
@@ -165,6 +183,18 @@ class _Compiler:
         if image.provisioner is None:
             return ()
         return (self.builder.add("python for Ansible", PythonBundle(self.resolution.python)),)
+
+
+def _refuse_unchecked(tree: TreeSpec) -> None:
+    """An initrd must be able to open every base that it is to boot."""
+    bases = [image.name for image in tree.images if isinstance(image.keys, BaseKeys) and image.keys.verity]
+    for image in tree.images:
+        if bases and isinstance(image.keys, InitrdKeys) and not image.keys.verity:
+            raise SpecError(
+                f"`{bases[0]}` has `verity: true`, and `{image.name}`, which boots it, has not",
+                location=image.at("verity"),
+                hint="write `verity: true` under `image:` of the initrd as well",
+            )
 
 
 def _refuse_clashes(tree: TreeSpec, artifacts: tuple[Artifact, ...]) -> None:

@@ -43,6 +43,11 @@ TLS_CLIENT = "wget"
 3.2 MB compressed, with GnuTLS; curl is 6.7.
 """
 
+VERITY = "dmsetup"
+"""Who opens a base with a hash tree: veritysetup would bring OpenSSL for what the kernel does by itself."""
+
+_VERITY_MODULE = "dm-verity"
+
 FIRMWARE_PACKAGES = tuple(
     f"firmware-{name}" for name in ("bnx2", "bnx2x", "intel-misc", "linux-free", "misc-nonfree", "qlogic", "realtek")
 )
@@ -64,6 +69,12 @@ class InitrdInputs:
     build_root: Step | None = None
 
 
+def own_programs(tree: TreeSpec, keys: InitrdKeys) -> tuple[str, ...]:
+    """The programs beside busybox that our part of an initrd runs, by the names of their packages, too."""
+    wanted = {VERIFIER: bool(trusted_keys(tree)), TLS_CLIENT: keys.tls, VERITY: keys.verity}
+    return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
 def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: InitrdInputs) -> tuple[str, ...]:
     """Plan an initrd and the kernel beside it; returns the ids of its layers."""
     keys, packages = image.keys, given.packages
@@ -71,13 +82,13 @@ def add_initrd(builder: Builder, tree: TreeSpec, image: ImageSpec, given: Initrd
     assert packages.kernel is not None
     release = packages.kernel.release
     kernel = builder.add(f"kernel {release}: unpack", Kernel(release, packages.kernel.debs))
-    modules = Modules(release, profile(keys.profile), keys.modules, packages.firmware)
+    extra = (*keys.modules, *((_VERITY_MODULE,) if keys.verity else ()))
+    modules = Modules(release, profile(keys.profile), extra, packages.firmware)
     trusted = trusted_keys(tree)
-    own = (*((VERIFIER,) if trusted else ()), *((TLS_CLIENT,) if keys.tls else ()))
     programs = InitramfsTree(
         node=Source.of(_NODE_FILES),
         userland=packages.userland,
-        programs=(*own, *keys.include_binaries),
+        programs=(*own_programs(tree, keys), *keys.include_binaries),
         trust=Trust(trusted, given.epoch) if trusted else None,
         authorities=_authorities(tree, image) if keys.tls else "",
     )

@@ -53,7 +53,8 @@ def keep_overlays(plan: Plan, past: Past, without: Collection[str] = ()) -> Plan
             uppers.add(now.id)
         moved[step.id] = now.id
         steps[now.id] = now
-    artifacts = {a: replace(a, **{part: moved.get(getattr(a, part), "") for part in _PARTS}) for a in plan.artifacts}
+    parts = (*_PARTS, "notes")
+    artifacts = {a: replace(a, **{part: moved.get(getattr(a, part), "") for part in parts}) for a in plan.artifacts}
     bootables = tuple(replace(b, artifacts=tuple(artifacts[a] for a in b.artifacts)) for b in plan.bootables)
     checks = tuple(Check(artifact.image, step.id) for artifact, step in checking)
     all_steps = (*steps.values(), *(step for _, step in checking))

@@ -46,7 +46,8 @@ def _debs(value: object) -> Iterator[Deb]:
 class Artifact:
     """A file that the build yields: `name` in the artifact folder, the output of `step`, of a media type of ours.
 
-    `packages` is the step that lists the packages in it; `footing`, of an overlay, the one that tells what it is on.
+    `packages` is the step that lists the packages in it; `footing`, of an overlay, the one that tells what it is on,
+    `notes` the one that writes what nodes have to know of it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Artifact:
     media_type: str
     packages: str
     footing: str = ""
+    notes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Plan:
         What a kept output was once made from need not be there any more.
         """
         wanted: set[str] = set()
-        waiting = [step for a in self.artifacts for step in (a.step, a.packages, a.footing) if step]
+        waiting = [step for a in self.artifacts for step in (a.step, a.packages, a.footing, a.notes) if step]
         waiting += [check.step for check in self.checks]
         while waiting:
             step = self.step(waiting.pop())

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, TLS_CLIENT, USERLAND_PACKAGES, VERIFIER
+from imagebuilder.plan.initrd import FIRMWARE_PACKAGES, TLS_CLIENT, USERLAND_PACKAGES, VERIFIER, VERITY, own_programs
 from imagebuilder.plan.provisioner import role_of
 from imagebuilder.plan.trust import trusted_keys
 from imagebuilder.spec.config import BaseKeys, InitrdKeys, OverlayKeys, PackageRequest
@@ -44,8 +44,7 @@ def requests_of(image: ImageSpec) -> tuple[PackageRequest, ...]:
 
 def userland_of(tree: TreeSpec, keys: InitrdKeys) -> tuple[str, ...]:
     """What our part of an initrd runs on."""
-    verifier = (VERIFIER,) if trusted_keys(tree) else ()
-    return (*USERLAND_PACKAGES, *verifier, *((TLS_CLIENT,) if keys.tls else ()))
+    return (*USERLAND_PACKAGES, *own_programs(tree, keys))
 
 
 def settings_of(tree: TreeSpec) -> dict[str, Any]:
@@ -69,6 +68,7 @@ def asks_of(tree: TreeSpec, image: ImageSpec, bases: Mapping[str, Path]) -> dict
             on_build_root = image.provisioner is not None and image.provisioner.on_build_root
             asks |= {"verifier": VERIFIER} if trusted_keys(tree) else {}
             asks |= {"tls_client": TLS_CLIENT} if keys.tls else {}
+            asks |= {"verity": VERITY} if keys.verity else {}
             return asks | ({"build_root": True} if on_build_root else {})
         case BaseKeys() as keys:
             return asks | {"packages": requests, "debs": _digests(tree, keys.debs)}

@@ -145,6 +145,7 @@ class InitrdKeys(ImageKeys):
     modules: Strings = ()
     firmware: bool = True
     tls: bool = False
+    verity: bool = False
 
 
 class BaseKeys(ImageKeys):
@@ -155,6 +156,7 @@ class BaseKeys(ImageKeys):
     exclude: Patterns = ()
     agent: bool = True
     node_layer: bool = False
+    verity: bool = False
 
 
 class OverlayKeys(ImageKeys):

@@ -5,7 +5,8 @@
     layers         kernel, initrd, base, then the overlays from the bottom to the top
 
 Each layer's media type says what it is, its `org.opencontainers.image.title`
-is its file name of 2015. The same parts give the same bytes.
+is its file name of 2015; further annotations are what nodes have to know of it
+(steps/contents.py). The same parts give the same bytes.
 
 Source: github.com/opencontainers/image-spec, manifest.md (guidelines for artifact usage).
 """
@@ -43,11 +44,12 @@ _FILE_NAME = re.compile(r"[^./\x00-\x1f][^/\x00-\x1f]*")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One part: what it is, the name that its file has in an artifact folder, its content."""
+    """One part: what it is, the name that its file has in an artifact folder, its content, more annotations."""
 
     media_type: str
     title: str
     blob: Blob
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -113,7 +115,8 @@ def manifest_bytes(
         "artifactType": artifact_type,
         "config": descriptor(EMPTY_TYPE, empty_blob()),
         "layers": [
-            {**descriptor(layer.media_type, layer.blob), "annotations": {TITLE: layer.title}} for layer in layers
+            {**descriptor(layer.media_type, layer.blob), "annotations": {TITLE: layer.title, **dict(layer.notes)}}
+            for layer in layers
         ],
         **({"subject": descriptor(MANIFEST_TYPE, subject)} if subject else {}),
         **({"annotations": dict(annotations)} if annotations else {}),
@@ -136,10 +139,12 @@ def layers_of(value: Mapping[str, Any]) -> tuple[Layer, ...]:
 
     Raises KeyError, TypeError or ValueError for what is no manifest.
     """
-    return tuple(
-        Layer(layer["mediaType"], layer.get("annotations", {}).get(TITLE, ""), blob_of(layer))
-        for layer in value["layers"]
-    )
+    return tuple(_layer(layer, layer.get("annotations", {})) for layer in value["layers"])
+
+
+def _layer(value: dict[str, Any], annotations: Mapping[str, str]) -> Layer:
+    notes = tuple((key, note) for key, note in annotations.items() if key != TITLE)
+    return Layer(value["mediaType"], annotations.get(TITLE, ""), blob_of(value), notes)
 
 
 def empty_blob() -> Blob:

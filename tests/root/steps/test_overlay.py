@@ -20,6 +20,7 @@ from imagebuilder.events import Event, Note
 from imagebuilder.host.local import AptFiles, LocalMachine
 from imagebuilder.host.machine import Chroot, Machine
 from imagebuilder.steps.base import Action
+from imagebuilder.steps.contents import ListContents, read_notes
 from imagebuilder.steps.overlay import PackOverlay
 from imagebuilder.steps.provision import Provision
 
@@ -168,6 +169,25 @@ def test_layer_holds_no_trace_of_the_mount(place: Place) -> None:
 def _with_capability(root: Path) -> None:
     for name in ("etc/changed", "opt/becomes-folder"):
         subprocess.run(["setcap", "cap_net_raw+ep", root / name], check=True)
+
+
+@pytest.mark.parametrize("form", ["cpio.gz", "cpio.zst"])
+def test_contents_are_what_a_node_unpacks(place: Place, form: str) -> None:
+    def change(root: Path) -> None:
+        _change(root)
+        subprocess.run(["setcap", "cap_net_raw+ep", root / "etc/changed"], check=True)
+        (root / "opt/becomes-file").chmod(0o4755)
+        (root / "opt/large").write_bytes(bytes(100_000))
+
+    packed, listed = _pack(place, place.provision("upper", change), form, "packed"), place.folder / "contents"
+    ListContents(form).run(place.machine, {"packed": (packed,)}, listed)
+    notes = dict(read_notes(listed.read_text()))
+    assert notes["on-imagebuilder.special"] == "/etc/changed /etc/null /opt/becomes-file"
+    script = 'mount -t tmpfs tmpfs /mnt && cd /mnt && $1 <"$2" | cpio -idm --quiet && stat -f -c "%b %f %S" .'
+    argv = ["unshare", "--mount", "sh", "-ec", script, "sh", {"cpio.gz": "gzip -d", "cpio.zst": "zstd -d -q"}[form]]
+    said = subprocess.run([*argv, str(packed)], check=True, capture_output=True, text=True).stdout
+    blocks, free, size = map(int, said.split())
+    assert int(notes["on-imagebuilder.unpacked"]) == (blocks - free) * size > 100_000
 
 
 def test_what_an_archive_cannot_carry_is_said(place: Place) -> None:

@@ -149,6 +149,12 @@ def test_tasks_are_given_until_their_result_has_come(client: Client) -> None:
     assert events[-1] == peer.ResultPosted(({"cmd": "uname -a", "stdout": "Linux\n", "error": None},))
 
 
+def test_an_artifact_is_told_of_when_it_is_asked_for_and_when_it_has_left(client: Client) -> None:
+    assert [client.ask("GET", path)[0] for path in ("/missing", "/base.img")] == [404, 200]
+    events = [client.events.get(timeout=5) for _ in range(2)]
+    assert events == [peer.FileAsked("base.img"), peer.FileSent("base.img")]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [

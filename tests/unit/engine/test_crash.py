@@ -108,7 +108,7 @@ class Workshop:
             with cache.rooms() as rooms:
                 execute(plan, steps, Execution(cache, rooms, lambda *_: PlainMachine(rooms.trees), nothing, 2))
             blobs = {artifact: cache.blob(plan.step(artifact.step)) for artifact in plan.artifacts}
-            put_manifests(plan, blobs, cache.layout)
+            put_manifests(plan, blobs, {}, cache.layout)
             show_artifacts(blobs, cache.layout, self.builds, nothing)
             for step in plan.steps:
                 cache.note_latest(self.builds, step)

@@ -41,7 +41,7 @@ def _build(folder: Path, signer: Signer | None, *, base: str = "b", manifests: b
         for media_type, name in NAMES.items()
     }
     plan = Plan((), tuple(blobs), (Bootable("base", tuple(blobs)),) if manifests else ())
-    made = put_manifests(plan, blobs, layout)
+    made = put_manifests(plan, blobs, {}, layout)
     show_artifacts(blobs, layout, folder / "builds", lambda _: None)
     show_signed(made, layout, folder / "builds", signer)
     return {path.name: path.read_text() for path in (folder / "builds").glob("*.minisig")}

@@ -16,6 +16,8 @@ layer_count=2 size_0=40000000 size_1=2000000
 """
 FITS = {
     "": "needs 146 MB of RAM (base 40, overlays 10, system 96); 750 of 1000 MB can be had",
+    "unpacked_1=5000000": "needs 143 MB of RAM (base 40, overlays 7, system 96)",
+    "unpacked_1=0": "needs 138 MB of RAM (base 40, overlays 2, system 96)",
     "left=146000000": "; 146 of 1000 MB can be had",
     "size_0=654000000 layer_count=1": "needs 750 MB",
     "size_0=0 layer_count=1": "needs 96 MB",

@@ -80,7 +80,7 @@ def names_below(plan: Plan, name: str, role: str = "lower") -> list[str]:
 
 def test_base_and_overlay_are_layers_and_what_is_packed_of_them(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, {})
-    base, overlay = ["bootstrap", "provision", "squashfs", "sbom"], ["provision", "pack", "sbom", "footing"]
+    base, overlay = ["bootstrap", "provision", "squashfs", "sbom"], ["provision", "pack", "sbom", "footing", "contents"]
     assert list(_named(plan)) == [*(f"base: {step}" for step in base), *(f"x: {step}" for step in overlay)]
     assert names_below(plan, "base: provision") == ["base: bootstrap"]
     assert names_below(plan, "base: squashfs") == ["base: bootstrap", "base: provision"]
@@ -113,7 +113,7 @@ def test_base_of_an_earlier_build_is_unpacked_once(tmp_path: Path) -> None:
     earlier.write_text("squashfs")
     files = {"all.yml": OVERLAY + Y, "vars/y.yml": "image: {packages: [lshw]}"}
     plan = make_plan(tmp_path, files, bases={"base": earlier})
-    overlays = [f"{name}: {step}" for name in "xy" for step in ("provision", "pack", "sbom", "footing")]
+    overlays = [f"{name}: {step}" for name in "xy" for step in ("provision", "pack", "sbom", "footing", "contents")]
     assert list(_named(plan)) == ["base: unpack", *overlays]
     before = _ids(plan)
     earlier.write_text("another")
@@ -248,7 +248,7 @@ def test_same_tree_elsewhere_at_another_time_is_the_same_plan(tmp_path: Path) ->
 
 BOOTSTRAP, BASE_TOP, X_TOP = "base: bootstrap", "base: provision", "x: provision"
 BASE_STEPS = {BOOTSTRAP, BASE_TOP, "base: squashfs", "base: sbom"}
-X_STEPS = {X_TOP, "x: pack", "x: sbom", "x: footing"}
+X_STEPS = {X_TOP, "x: pack", "x: sbom", "x: footing", "x: contents"}
 BASE_TOP_STEPS = {BASE_TOP, "base: squashfs", "base: sbom", *X_STEPS}
 
 CHANGES: tuple[tuple[str, dict[str, str], dict[str, Any], set[str]], ...] = (

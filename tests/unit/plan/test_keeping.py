@@ -11,6 +11,7 @@ from imagebuilder.plan.keeping import Past, keep_overlays
 from imagebuilder.plan.model import Artifact, Bootable, Builder, Plan, PlannedStep
 from imagebuilder.steps.base import identity
 from imagebuilder.steps.clean import Clean
+from imagebuilder.steps.contents import ListContents
 from imagebuilder.steps.footing import WriteFooting
 from imagebuilder.steps.overlay import PackOverlay
 from imagebuilder.steps.provision import Provision
@@ -37,7 +38,8 @@ def _plan(base: int = 1, epoch: int = 7, x: str = "/x", python: int = 1, on: str
         footing = builder.add(
             f"{name}: footing", WriteFooting(("bookworm", arch), below), on=made, lower=layers, upper=(upper,)
         )
-        builder.yields(Artifact(f"{name}.cpio.gz", name, pack, "overlay", sbom, footing))
+        contents = builder.add(f"{name}: contents", ListContents("cpio.gz"), packed=(pack,))
+        builder.yields(Artifact(f"{name}.cpio.gz", name, pack, "overlay", sbom, footing, contents))
         layers, below, made = (*layers, upper), (*below, name), (*made, pack)
     return builder.plan((Bootable("y", builder.artifacts),), epoch)
 
@@ -54,7 +56,8 @@ def _apart(base: int) -> Plan:
         pack = builder.add(f"{name}: pack", PackOverlay("cpio.gz", 7), **given)
         sbom = builder.add(f"{name}: sbom", InstalledPackages("bookworm", ()), **given)
         footing = builder.add(f"{name}: footing", WriteFooting(("bookworm", "amd64"), below), on=(bottom,), **given)
-        builder.yields(Artifact(f"{name}.cpio.gz", name, pack, "overlay", sbom, footing))
+        contents = builder.add(f"{name}: contents", ListContents("cpio.gz"), packed=(pack,))
+        builder.yields(Artifact(f"{name}.cpio.gz", name, pack, "overlay", sbom, footing, contents))
         return footing
 
     add("x", ("base",), bottom)

@@ -34,6 +34,7 @@ def test_key_that_signs_is_trusted_after_the_others_and_each_once(tmp_path: Path
     assert signing_key(tree) == SITE
     assert trusted_keys(tree) == (NEXT.public.line, LAST.public.line, SITE.public.line)
     assert userland_of(tree, InitrdKeys(tls=True)) == ("busybox-static", "minisign", "wget")
+    assert userland_of(tree, InitrdKeys(verity=True)) == ("busybox-static", "minisign", "dmsetup")
 
 
 def test_roles_do_not_see_who_signs(tmp_path: Path) -> None:

@@ -29,7 +29,12 @@ LAYERS = (
     Layer(KERNEL, "vmlinuz-6.1.0-1-amd64", Blob("1" * 64, 8_000_000)),
     Layer(INITRD, "initrd.img-6.1.0-1-amd64", Blob("2" * 64, 3_500_000)),
     Layer(BASE, "base.bookworm.6.1.0-1-amd64.squashfs.img", Blob("3" * 64, 38_500_000)),
-    Layer(OVERLAYS["cpio.gz"], "discovery.overlay.cpio.gz", Blob("4" * 64, 7_300_000)),
+    Layer(
+        OVERLAYS["cpio.gz"],
+        "discovery.overlay.cpio.gz",
+        Blob("4" * 64, 7_300_000),
+        (("on-imagebuilder.unpacked", "25600000"), ("on-imagebuilder.special", "/usr/bin/ping /usr/bin/a%20space")),
+    ),
 )
 MANIFEST = Manifest(LAYERS, "2024-06-03T00:00:00Z")
 

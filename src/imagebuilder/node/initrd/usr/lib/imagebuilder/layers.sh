@@ -14,7 +14,7 @@ layers_from() { # FIRST
 
 stack_layers() {
     local number files lower=/layers/modules:/layers/0
-    mount_squashfs 0
+    mount_base
     for number in $(layers_from 1); do
         if [ "$number" = "$node_layer" ]; then open_node_layer "$number"; else open_overlay "$number"; fi
         lower=/layers/$number:$lower
@@ -31,6 +31,40 @@ stack_layers() {
     rm -rf "/newroot/$SIDECAR"
 }
 
+# With a hash tree behind it the kernel checks each block of the base when it reads it. What is not right cannot be
+# read: an error of input and output.
+mount_base() {
+    local blocks root loop name
+    if [ -z "${verity-}" ]; then
+        mount_squashfs 0
+        return
+    fi
+    blocks=${verity%% *} root=${verity#* }
+    command -v dmsetup >/dev/null ||
+        fail NB-VERITY "the base is to be checked when it is read, and this initrd was built without \`verity: true\`"
+    loop=$(losetup -f)
+    name=base-${loop##*/}
+    if ! { losetup -r "$loop" /layers/0.file && modprobe dm-verity && dmsetup create --readonly --noudevsync --table \
+        "0 $((blocks * 8)) verity 1 $loop $loop 4096 4096 $blocks $blocks sha256 $root -" "$name"; } 2>"$RUN/dmsetup.log"; then
+        fail NB-VERITY "the base cannot be opened with its hash tree: $(tail -n 1 "$RUN/dmsetup.log")"
+    fi
+    mkdir /layers/0
+    # Names below /dev/mapper are udev's to make.
+    mount -t squashfs -o ro "/dev/dm-$(dmsetup info -c --noheadings -o minor "$name")" /layers/0 ||
+        fail NB-VERITY "the base is not what its hash tree says, or no squashfs that this kernel can mount"
+}
+
+# For another try to boot.
+close_base() {
+    local path name
+    for path in /sys/block/dm-*/dm/name; do
+        name=$(cat "$path" 2>/dev/null)
+        case $name in
+        base-*) dmsetup remove --deferred --noudevsync "$name" && losetup -d "/dev/${name#base-}" ;;
+        esac
+    done
+}
+
 mount_squashfs() { # NUMBER
     mkdir "/layers/$1"
     mount -t squashfs -o ro,loop "/layers/$1.file" "/layers/$1" ||
@@ -42,6 +76,7 @@ mount_attributes() { # NUMBER
     mkdir "/layers/$1.attributes"
     mount -t erofs -o ro,loop "/layers/$1/$SIDECAR/attributes" "/layers/$1.attributes" ||
         fail NB-MOUNT "the attributes of layer $1 are no EROFS that this kernel can mount"
+    refuse_unlisted "$1" "/layers/$1.attributes" ! -type d
 }
 
 # What an overlay is, its first bytes say, not its name. (busybox zcat ends well on a file that is
@@ -69,6 +104,26 @@ unpack() { # NUMBER DECOMPRESSOR...
     fi
     leave_jail
     rm "/layers/$number.file"
+    # Without any permission a character device is a whiteout.
+    refuse_unlisted "$number" "/layers/$number" '(' -type f -perm /6000 -o -type b -o -type c ! -perm 0 ')'
+}
+
+# What the manifest says of an overlay that is unpacked, it says to whoever signs it: nothing else that find's TESTS
+# find may be in it.
+refuse_unlisted() { # NUMBER FOLDER TEST...
+    local number=$1 folder=$2 special name found
+    eval "special=\${special_$number-any}"
+    [ "$special" != any ] || return 0
+    shift 2
+    for name in $special; do
+        case $name in
+        *%*) name=$(printf %b "$(printf %s "$name" | sed 's/%/\\x/g')" | sed 's/[][*?\\]/\\&/g') ;;
+        esac
+        set -- "$@" ! -path ".$name"
+    done
+    found=$(cd "$folder" && find . "$@" | head -n 1)
+    [ -z "$found" ] ||
+        fail NB-UNLISTED "layer $number has ${found#.}: setuid, a device or with attributes, and not in the manifest"
 }
 
 # cpio follows `..` and symlinks out of the folder where it unpacks. So it runs in a root where

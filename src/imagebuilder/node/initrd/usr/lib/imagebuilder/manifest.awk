@@ -1,6 +1,7 @@
 # Reads a manifest as `imagebuilder` writes it (store/manifest.py: JSON, indented by two, keys in a
-# fixed order) and prints KIND SHA256 SIZE TITLE for each layer, and !node-layer if nodes may stack one of their own.
-# Anything else: a sentence, status 1.
+# fixed order) and prints KIND SHA256 SIZE TITLE for each layer, and what else is to be known of it: of an
+# overlay, BYTES that it unpacks to and the paths of special files, of a base, BLOCKS and the ROOT of its hash
+# tree; and !node-layer if nodes may stack one of their own. Anything else: a sentence, status 1.
 
 function refuse(why) {
     if (!refused) print why " in line " NR
@@ -22,7 +23,7 @@ BEGIN {
     note = "\"" plain "\": \"[^\"\\\\]*\",?"
     state = "head"
 }
-length($0) > 4096 { refuse("a long line") }
+length($0) > 65536 { refuse("a long line") }
 
 state == "head" {
     if (NR == 1) expect("[{]")
@@ -68,14 +69,17 @@ state == "size" {
 }
 state == "annotations" {
     expect("      \"annotations\": [{]")
-    name = ""
+    name = unpacked = special = verity = ""
     state = "annotation"
     next
 }
 state == "annotation" {
     if ($0 == "      }") {
         if (name == "") refuse("a layer without a title")
-        print kind, digest, size, name
+        if ((unpacked == "") != (special == "")) refuse("half of what the layer unpacks to")
+        if (unpacked != "" && kind !~ /^overlay[.]/) refuse("an overlay's note")
+        if (verity != "" && kind !~ /^base[.]/) refuse("a base's note")
+        print kind, digest, size, name, (verity != "" ? verity : unpacked " " substr(special, 2))
         state = "end"
         next
     }
@@ -83,6 +87,18 @@ state == "annotation" {
         expect("        \"org[.]opencontainers[.]image[.]title\": \"" title "\",?")
         if (name != "") refuse("a second title")
         name = value()
+    } else if ($0 ~ "^        \"on-imagebuilder[.]unpacked\": ") {
+        expect("        \"on-imagebuilder[.]unpacked\": \"(0|[1-9][0-9]*)\",?")
+        unpacked = value()
+        if (length(unpacked) > 13) refuse("a strange size")
+    } else if ($0 ~ "^        \"on-imagebuilder[.]special\": ") {
+        expect("        \"on-imagebuilder[.]special\": \"[A-Za-z0-9._+~=:@,%/ -]*\",?")
+        special = "=" value()
+    } else if ($0 ~ "^        \"on-imagebuilder[.]verity\": ") {
+        expect("        \"on-imagebuilder[.]verity\": \"[1-9][0-9]* [0-9a-f]*\",?")
+        verity = value()
+        if (length(verity) > 76 || verity !~ / ................................................................$/)
+            refuse("no root of a hash tree")
     } else expect("        " note)
     next
 }

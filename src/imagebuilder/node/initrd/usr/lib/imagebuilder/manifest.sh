@@ -2,14 +2,16 @@
 # What to boot, a manifest or layers by name; and how each layer gets here, and is checked.
 #
 # Layer 0 is the base, 1 and up are the overlays. Layer N has name_N, urls_N (where it can be fetched),
-# size_N (bytes, 0 when nobody said) and sha256_N (hex, "" when nobody said).
+# size_N (bytes, 0 when nobody said) and sha256_N (hex, "" when nobody said); and, of an overlay, unpacked_N (bytes,
+# "" when nobody said) and special_N (paths of its special files, "any" when nobody said). verity is what the manifest
+# says of the base's hash tree, "BLOCKS ROOT", else "".
 
 readonly ANY_SIZE=1099511627776
 DIGEST_TRIES=3
 readonly STORED=/blobs # what came with the initrd, by digest
 
 find_layers() {
-    layer_count=0 takes_node_layer=''
+    layer_count=0 takes_node_layer='' verity=''
     warn_of_unsigned_mode
     if [ "$MANIFEST" ]; then
         layers_of_manifest
@@ -28,7 +30,7 @@ add_layer() { # NAME SIZE SHA256 URLS
 # MANIFEST= is a file on the server (its layers lie beside it under their titles), a digest, or a name
 # (they are blobs, as in an OCI registry).
 layers_of_manifest() {
-    local wanted='' name='' file=$RUN/manifest kind digest size title
+    local wanted='' name='' file=$RUN/manifest kind digest size title unpacked special
     case $MANIFEST in
     sha256:*)
         wanted=${MANIFEST#sha256:}
@@ -56,7 +58,7 @@ layers_of_manifest() {
     manifest_digest=sha256:$(digest_of "$file")
     awk -f /usr/lib/imagebuilder/manifest.awk "$file" >"$RUN/layers" ||
         fail NB-MANIFEST "$MANIFEST is no manifest of ours: $(tail -n 1 "$RUN/layers")"
-    while read -r kind digest size title; do
+    while read -r kind digest size title unpacked special; do
         case $layer_count:$kind in
         *:kernel.* | *:initrd.*) continue ;;
         *:!node-layer) takes_node_layer=yes && continue ;;
@@ -64,6 +66,11 @@ layers_of_manifest() {
         *) fail NB-MANIFEST "$MANIFEST has $title, which is $kind, in a place where that cannot be" ;;
         esac
         add_layer "$title" "$size" "$digest" "$(urls_of_layer "$digest" "$title" "$urls")"
+        case $kind:$unpacked in
+        overlay.*squashfs:*) eval "unpacked_$((layer_count - 1))=0" ;; # mounted as it is
+        base.*:?*) verity="$unpacked $special" ;;
+        overlay.*:?*) eval "unpacked_$((layer_count - 1))=\$unpacked special_$((layer_count - 1))=\$special" ;;
+        esac
     done <"$RUN/layers"
     phase manifest "$manifest_digest with $layer_count layers"
 }

@@ -6,7 +6,7 @@
 
 overlay_size='' zram_size=''
 readonly RESERVE=96 # MB of RAM for the booted system's processes
-readonly UNPACKED=4 # an overlay takes about so many times its compressed size
+readonly UNPACKED=4 # an overlay of which nobody said more takes about so many times its compressed size
 
 check_memory() {
     local total available files zram overlays saved needed text
@@ -44,9 +44,10 @@ read_memory() {
 
 # Of all overlays, unpacked; the file of each is there meanwhile.
 bytes_of_overlays() {
-    local number sum=0
+    local number size unpacked sum=0
     for number in $(layers_from 1); do
-        eval "sum=\$((sum + size_$number * (UNPACKED + 1)))"
+        eval "size=\$size_$number unpacked=\${unpacked_$number-}"
+        sum=$((sum + size + ${unpacked:-$((size * UNPACKED))}))
     done
     echo "$sum"
 }
