@@ -33,7 +33,7 @@ def kept(entries: Sequence[Entry], below: Mapping[str, str]) -> list[Entry]:
 
     Raises UserError for a device: what stands for hardware is no part of an image.
     """
-    patterns = tuple(_patterns())
+    patterns = tuple(volatile_patterns())
     stay = [entry for entry in entries if not _is_volatile(entry.path, patterns)]
     if device := next((entry for entry in stay if entry.kind == "device"), None):
         raise UserError(
@@ -48,7 +48,8 @@ def kept(entries: Sequence[Entry], below: Mapping[str, str]) -> list[Entry]:
     return cpio.number(_as_before(entry, entries) for entry in stay if entry.path in needed)
 
 
-def _patterns() -> Iterator[str]:
+def volatile_patterns() -> Iterator[str]:
+    """Glob patterns of absolute paths that no overlay made by hand has, each with all that is below it."""
     for path in _LISTS:
         for line in path.read_text(encoding="utf-8").splitlines():
             if text := line.partition("#")[0].strip():
