@@ -77,8 +77,9 @@ def shell_in(cache: Cache, image: str, environment: Mapping[str, str], then: The
     Afterwards `then` is given what changed; nothing of it stays.
     """
     with cache.used(), files.workroom(cache.folder / "shells") as room:
-        parts = root_parts(cache.layout, image)
-        machine, lower, upper = _machine(room, image), _folders(cache, image, parts), room / "upper"
+        parts = _parts(cache, image)
+        machine, upper = _machine(room, image), room / "upper"
+        lower = [folder for part in parts for folder in _of_part(cache, part)]
         upper.mkdir()
         with mounted("imagebuilder", room / "scratch", "tmpfs"):
             with machine.overlay(lower, upper) as view:
@@ -96,8 +97,7 @@ def capture_from(cache: Cache, upper: Path, image: str, then: Then) -> None:
     if not upper.is_dir():
         raise UserError(f"there is no folder `{upper}`")
     with cache.used(), files.workroom(cache.folder / "shells") as room:
-        parts = root_parts(cache.layout, image)
-        _captured(room, image, parts, marked(upper), then)
+        _captured(room, image, _parts(cache, image), marked(upper), then)
 
 
 def capture_node(cache: Cache, node: Node, image: str | None, then: Then, say: Callable[[str], None]) -> None:
@@ -112,14 +112,14 @@ def capture_node(cache: Cache, node: Node, image: str | None, then: Then, say: C
             chosen.append(booted_image(cache.layout, node, stack, image))
             say(f"{node} booted `{chosen[0][0]}`: {', '.join(layer.name for layer in stack)}")
 
-        (room / "node").mkdir()
+        (room / "node").mkdir(0o700)  # there are passwords and keys among it
         entries = fetch_changes(node, room / "node", accept)
         _captured(room, *chosen[0], entries, then)
 
 
 def _captured(room: Path, image: str, parts: Sequence[Part], upper: Iterable[Entry], then: Then) -> None:
     """Give `then` what the names of an upperdir mean over the layers `parts`."""
-    (room / "scratch").mkdir()
+    (room / "scratch").mkdir(0o700)
     machine = _machine(room, image)
     with ExitStack() as stack:
         base, *overlays = (stack.enter_context(opened(part.file, room)) for part in parts)
@@ -151,14 +151,16 @@ def _machine(room: Path, image: str) -> LocalMachine:
     )
 
 
-def _folders(cache: Cache, image: str, parts: Sequence[Part]) -> list[Path]:
-    """The folders of an image's layers, bottom first. Raises ImagebuilderError for one that is not in the cache."""
+def _parts(cache: Cache, image: str) -> tuple[Part, ...]:
+    """The layers of an image, bottom first. Raises UserError for one without a root filesystem."""
+    parts = root_parts(cache.layout, image)
     if not parts:
         raise UserError(f"`{image}` has no root filesystem")
-    return [folder for part in parts for folder in _of_part(cache, part)]
+    return parts
 
 
 def _of_part(cache: Cache, part: Part) -> list[Path]:
+    """The folders that a layer was made of. Raises ImagebuilderError when they are not in the cache."""
     for _, packed in cache.actions.all():
         steps: Sequence[str] = packed.inputs.get("upper") or packed.inputs.get("lower") or ()
         if packed.sha256 == part.sha256 and steps and all(map(cache.trees.find, steps)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -95,7 +94,7 @@ def footing_of(layout: Layout, sha256: str, found: Unpacked) -> Footing | None:
 def _read(text: bytes) -> Footing | None:
     try:
         return Footing.from_json(text)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

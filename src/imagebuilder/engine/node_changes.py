@@ -114,7 +114,7 @@ def fetch_changes(node: Node, folder: Path, accept: Callable[[tuple[Booted, ...]
                 pass
     except CommandError as error:
         raise _failed(node, error) from None
-    if damage or stream.last != _END:
+    if damage or not entries or stream.last != _END:
         reason = damage.message if damage else "its end is missing" if entries else "nothing came"
         raise ImagebuilderError(f"what {node} sent cannot be read: {reason}", hint="does its shell print at login?")
     return entries

@@ -114,6 +114,7 @@ FAILURES: tuple[tuple[str, bytes | int, str, int, str], ...] = (
     ("a file changed", 1 << 20, "echo tar: ./x: file changed as we read it >&2; exit 1", 1, "./x: file changed as we"),
     ("a shell that greets", b"Welcome\n", "exit 0", 1, "it begins with `Welcome`"),
     ("nothing", b"", "exit 0", 1, "nothing came"),
+    ("nothing but the end", b"\nEND\n", "exit 0", 1, "nothing came"),
     ("unknown base", b"0" * 64 + b" old.img\n\n", "exit 0", 2, "has just the layers that r1n7 booted: old.img"),
     ("unsaid base", b"- by-hand.img\n\n", "exit 0", 2, "booted by-hand.img from a server that did not say its"),
 )
