@@ -137,6 +137,11 @@ def test_other_packings_are_told_by_their_first_bytes(root: Path, pack: Callable
     assert _stack(root, "cat x") == (0, ["packed"])
 
 
+def test_archive_with_much_behind_its_end_is_read_to_the_last_byte(root: Path) -> None:
+    _add(root, 1, _file("x", "packed"), pack=lambda data: gzip.compress(data + bytes(1 << 20)))
+    assert _stack(root, "cat x") == (0, ["packed"])
+
+
 def test_squashfs_may_be_an_overlay(root: Path, tmp_path: Path) -> None:
     (tmp_path / "over/etc").mkdir(parents=True)
     (tmp_path / "over/etc/base").write_text("over")

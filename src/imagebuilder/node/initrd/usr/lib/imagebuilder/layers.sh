@@ -67,8 +67,10 @@ unpack() { # NUMBER DECOMPRESSOR...
     command -v "$1" >/dev/null || fail NB-FORMAT "layer $number wants \`$1\`, which this initrd lacks"
     mkdir "/layers/$number"
     enter_jail "/layers/$number"
+    # The pipe is read to its end: who finds it closed, be it with nothing left to write, dies of that.
     # shellcheck disable=SC3040 # busybox has it; without it an archive that is cut would pass
-    if ! (set -o pipefail && "$@" <"/layers/$number.file" | in_jail cpio -idmu && in_jail sh /usr/lib/imagebuilder/restore.sh) 2>"$log"; then
+    if ! (set -o pipefail && "$@" <"/layers/$number.file" | { in_jail cpio -idmu && cat >/dev/null; } &&
+        in_jail sh /usr/lib/imagebuilder/restore.sh) 2>"$log"; then
         fail NB-UNPACK "layer $number cannot be unpacked: $(grep -v ' blocks$' "$log" | tail -n 1)"
     fi
     leave_jail
