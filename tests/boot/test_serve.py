@@ -46,8 +46,8 @@ def _verb(store_of_images: Layout, verb: str, *words: str) -> subprocess.Popen[s
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _change_and_capture(store: Path, folder: Path, port: int) -> subprocess.Popen[str]:
-    """Change the node by a task, fetch what was changed by ssh."""
+def _run_and_capture(store: Path, folder: Path, port: int) -> subprocess.Popen[str]:
+    """Have the node say who it is and change its files by a task, then fetch what was changed by ssh."""
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     tool = tarfile.TarInfo("usr/bin/tool")
@@ -55,7 +55,8 @@ def _change_and_capture(store: Path, folder: Path, port: int) -> subprocess.Pope
     with tarfile.open(folder / "tool.tar", "w", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(tool)
     packed = base64.b64encode((folder / "tool.tar").read_bytes()).decode()
-    change = shlex.join(["sh", "-c", CHANGE.read_text(), "sh", key.with_suffix(".pub").read_text(), packed])
+    look = "hostname && dmidecode --version >&2 && "
+    change = look + shlex.join(["sh", "-c", CHANGE.read_text(), "sh", key.with_suffix(".pub").read_text(), packed])
     known = f"-o UserKnownHostsFile={folder}/known -o StrictHostKeyChecking=accept-new"
     place = ["--cache", f"{store.parent}/cache"]
     capture = ["capture", "mine", "--node", f"ssh://127.0.0.1:{port}", "--ssh", f"ssh -F none -i {key} {known}"]
@@ -83,24 +84,20 @@ def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
         port = free.getsockname()[1]
     guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC, ssh=port),), tmp_path / "console.log", memory_mb=512)
     server.get(f"/boot.ipxe?mac={MAC}")  # so that there is somebody to wait for
-    run = _verb(store_of_images, "run", "--node", MAC, "--", "hostname && dmidecode --version >&2")
+    run = _run_and_capture(store_of_images.root, tmp_path, port)
     catalog = _verb(store_of_images, "catalog", MAC, "--renew")
-    capture = _change_and_capture(store_of_images.root, tmp_path, port)
     try:
-        boot_until_ended([run, catalog, capture], guest)
+        boot_until_ended([run, catalog], guest)
     finally:
         run.kill()
         catalog.kill()
-        capture.kill()
     stdout, stderr = run.communicate()
     assert (run.returncode, stdout) == (0, "monorail-micro\n"), stderr
     assert stderr.startswith("3.")
+    _check_captured(store_of_images.root, tmp_path / "mine.overlay.cpio.gz", stderr)
     stdout, stderr = catalog.communicate()
     assert "QEMU" in stdout, stderr
     assert re.search(rf"^card +\w+ {MAC} UP 10\.0\.2\.15", stdout, re.MULTILINE)
-    _, stderr = capture.communicate()
-    assert capture.returncode == 0, stderr
-    _check_captured(store_of_images.root, tmp_path / "mine.overlay.cpio.gz", stderr)
     manifest = server.get("/v2/discovery/manifests/stable").headers["Docker-Content-Digest"]
     assert server.line("ready for tasks").startswith(MAC)
     assert f"{MAC} (127.0.0.1): discovery:stable {manifest}" in server.said
@@ -113,7 +110,6 @@ def test_node_boots_from_the_server_reports_how_far_it_came_and_runs_a_command(
 
 def _check_captured(store: Path, overlay: Path, said: str) -> None:
     """It has what was done, and nothing that the node does by itself; it fits the image that was booted."""
-    print(said)
     assert "booted `discovery`: base." in said
     argv: list[str | Path] = [PROGRAM, "inspect", overlay, "--json", "--store", store]
     entries = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)["entries"]
