@@ -22,16 +22,16 @@ exec chroot . /bin/sh
 _LOAD = """
 set -u
 RUN=/run/imagebuilder
-for part in report arguments modules network fetch nodelayer memory layers databases; do
+for part in report arguments modules network fetch nodelayer memory layers databases handover; do
     . /usr/lib/imagebuilder/$part.sh
 done
 log() { echo "nb: $2"; }
 fail() { log 3 "error=$1 detail=$2"; exit 99; }
 """
 _CLEAR = """
-umount /newroot 2>/dev/null
+umount /newroot $RUN/changes/upper 2>/dev/null
 for place in $(awk '$2 ~ "^/layers/" { print $2 }' /proc/mounts | sort -r); do umount $place; done
-rm -rf /layers/[0-9]* /layers/upper /layers/work
+rm -rf /layers/[0-9]* /layers/upper /layers/work $RUN/changes
 """
 
 
@@ -55,12 +55,12 @@ class Node:
         assert line == "END 0\n", "".join(said)
         return "".join(said)
 
-    def stack(self, base: Path, *overlays: Path) -> Path:
-        """Boot these layers; returns the merged view. What was booted before is gone."""
+    def stack(self, base: Path, *overlays: Path, then: str = "") -> Path:
+        """Boot these layers; returns the merged view. What was booted before is gone. `then` is run by the initrd."""
         self.run(_CLEAR)
         for number, file in enumerate((base, *overlays)):
             (self.root / f"layers/{number}.file").write_bytes(file.read_bytes())
-        self.run(f"layer_count={1 + len(overlays)}; stack_layers")
+        self.run(f"layer_count={1 + len(overlays)}; stack_layers; {then}")
         return self.root / "newroot"
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import shlex
+import socket
+import struct
 import subprocess
+import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -45,6 +51,8 @@ profiles:
 nodes:
   - {{mac: "{MAC}", profile: all, variables: {{hostname: r1n7}}}}
 """
+CHANGE = Path(__file__).with_name("change.sh")
+CAPABILITY = struct.pack("<5I", 0x0200_0001, 1 << 13, 0, 0, 0)  # cap_net_raw+ep, linux/capability.h
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +74,26 @@ def _verb(store_of_images: Layout, verb: str, *words: str) -> subprocess.Popen[s
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def _run_and_capture(store: Path, folder: Path, port: int) -> subprocess.Popen[str]:
+    """Have the node say who it is and change its files by a task, then fetch what was changed by ssh."""
+    key = folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    tool = tarfile.TarInfo("usr/bin/tool")
+    tool.pax_headers = {"SCHILY.xattr.security.capability": CAPABILITY.decode()}
+    with tarfile.open(folder / "tool.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(tool)
+    packed = base64.b64encode((folder / "tool.tar").read_bytes()).decode()
+    look = "hostname && dmidecode --version >&2 && "
+    change = look + shlex.join(["sh", "-c", CHANGE.read_text(), "sh", key.with_suffix(".pub").read_text(), packed])
+    known = f"-o UserKnownHostsFile={folder}/known -o StrictHostKeyChecking=accept-new"
+    place = ["--cache", f"{store.parent}/cache"]
+    capture = ["capture", "mine", "--node", f"ssh://127.0.0.1:{port}", "--ssh", f"ssh -F none -i {key} {known}"]
+    capture += [*place, "--store", f"{store}", "--folder", f"{folder}", "--tree", f"{folder}"]
+    run = ["run", *place, "--node", MAC, "--", change]
+    both = f"{PROGRAM} {shlex.join(run)} && exec {PROGRAM} {shlex.join(capture)}"
+    return subprocess.Popen(both, shell=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def boot_until_ended(commands: list[subprocess.Popen[str]], guest: Guest) -> None:
     """Have a node up for as long as some commands take."""
     console, end = Console(), time.monotonic() + SECONDS
@@ -80,11 +108,13 @@ def test_node_boots_from_the_server_with_its_own_files_reports_how_far_it_came_a
     server: BootServer, store_of_images: Layout, tmp_path: Path, watcher: Page
 ) -> None:
     script = f"http://{HOST_ADDRESS}:{server.port}/boot.ipxe"
-    guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC),), tmp_path / "console.log", memory_mb=512)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    guest = Guest(NetworkBoot(tmp_path, script), (Nic(MAC, ssh=port),), tmp_path / "console.log", memory_mb=512)
     watcher.log_in(server.port, server.operator["Authorization"].removeprefix("Bearer "))
     watcher.run(WATCH)
     server.get(f"/boot.ipxe?mac={MAC}")  # so that there is somebody to wait for
-    run = _verb(store_of_images, "run", "--node", MAC, "--", "hostname && dmidecode --version >&2")
+    run = _run_and_capture(store_of_images.root, tmp_path, port)
     catalog = _verb(store_of_images, "catalog", MAC, "--renew")
     try:
         boot_until_ended([run, catalog], guest)
@@ -94,6 +124,7 @@ def test_node_boots_from_the_server_with_its_own_files_reports_how_far_it_came_a
     stdout, stderr = run.communicate()
     assert (run.returncode, stdout) == (0, "r1n7\n"), stderr
     assert stderr.startswith("3.")
+    _check_captured(store_of_images.root, tmp_path / "mine.overlay.cpio.gz", stderr)
     stdout, stderr = catalog.communicate()
     assert "QEMU" in stdout, stderr
     assert re.search(rf"^card +\w+ {MAC} UP 10\.0\.2\.15", stdout, re.MULTILINE)
@@ -110,3 +141,21 @@ def test_node_boots_from_the_server_with_its_own_files_reports_how_far_it_came_a
     assert watcher.run("window.states") == ["discovered", "script", "booting", "started", "ready"]
     assert re.search(r"[0-9] MB of [0-9.]+ MB", watcher.run("window.said.join('|')"))
     assert watcher.complaints == []
+
+
+def _check_captured(store: Path, overlay: Path, said: str) -> None:
+    """It has what was done, and nothing that the node does by itself; it fits the image that was booted."""
+    assert "booted `discovery`: base." in said
+    argv: list[str | Path] = [PROGRAM, "inspect", overlay, "--json", "--store", store]
+    entries = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)["entries"]
+    found = {line["path"]: line["what"] for line in entries}
+    folders = {path for path, what in found.items() if what.startswith("folder ")}
+    assert found.keys() - folders == {
+        *("/etc/issue", "/etc/skel/mine", "/etc/ssh/authorized_keys/root", "/usr/bin/tool"),
+        *(f"/etc/skel/{name}" for name in (".bash_logout", ".bashrc", ".profile")),
+    }
+    assert {path for path, what in found.items() if what == "whiteout"} == found.keys() - folders - {
+        *("/etc/skel/mine", "/etc/ssh/authorized_keys/root", "/usr/bin/tool"),
+    }
+    assert found["/usr/bin/tool"].endswith(f" security.capability={CAPABILITY.hex()}")
+    subprocess.run([PROGRAM, "check", overlay, "--base", "discovery:stable", "--store", store], check=True)

@@ -28,7 +28,7 @@ cp layer-*/* layers
 exec chroot . /bin/sh -c '
 set -u
 RUN=/run/imagebuilder
-for part in report arguments modules network fetch nodelayer memory layers databases; do
+for part in report arguments modules network fetch nodelayer memory layers databases handover; do
     . /usr/lib/imagebuilder/$part.sh
 done
 log() { echo "nb: $2"; }
@@ -134,6 +134,11 @@ def test_files_can_be_written_and_no_layer_is_left_twice_in_memory(root: Path) -
 @pytest.mark.parametrize("pack", [lzma.compress, bytes], ids=["xz", "plain"])
 def test_other_packings_are_told_by_their_first_bytes(root: Path, pack: Callable[[bytes], bytes]) -> None:
     _add(root, 1, _file("x", "packed"), pack=pack)
+    assert _stack(root, "cat x") == (0, ["packed"])
+
+
+def test_archive_with_much_behind_its_end_is_read_to_the_last_byte(root: Path) -> None:
+    _add(root, 1, _file("x", "packed"), pack=lambda data: gzip.compress(data + bytes(1 << 20)))
     assert _stack(root, "cat x") == (0, ["packed"])
 
 
@@ -255,3 +260,34 @@ def test_absolute_name_lands_inside(root: Path) -> None:
     _add(root, 1, _file("/etc/absolute", "inside"))
     assert _stack(root, "cat etc/absolute") == (0, ["inside"])
     assert not (root / "etc").exists()
+
+
+_CHANGE = """
+name_0=base.img sha256_0=0123 name_1=/discovery.overlay.cpio.gz sha256_1=
+mkdir -p etc; echo new >etc/new; rm etc/base; mv etc/folder etc/moved
+show_changes
+cat $RUN/stack
+stat -c %a $RUN/changes
+cd $RUN/changes/upper
+stat -c "%F %t:%T" etc/base
+cat etc/moved/inside
+touch etc/mine 2>&1
+echo later >/newroot/etc/later
+cat etc/later
+"""
+
+
+def test_what_the_system_changes_can_be_seen_and_not_be_changed_there(root: Path) -> None:
+    _add(root, 1, _folder("etc"), _file("etc/one"))
+    assert _stack(root, _CHANGE) == (
+        0,
+        [
+            "0123 base.img",
+            "- /discovery.overlay.cpio.gz",
+            "700",
+            "character special file 0:0",
+            "etc/folder/inside",
+            "touch: etc/mine: Read-only file system",
+            "later",
+        ],
+    )

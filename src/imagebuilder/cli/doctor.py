@@ -107,6 +107,7 @@ _EXAMINE: Mapping[str, Callable[[], Iterator[Finding]]] = {
     "boot": _examine_for_booting,
     "serve": lambda: iter(()),
     "uki": lambda: iter(()),
+    "capture": lambda: iter(()),
     "test": lambda: iter(()),
 }
 

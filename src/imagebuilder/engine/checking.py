@@ -29,7 +29,7 @@ def check_overlays(
         part = read_parts(layout, name)[-1]
         with opened(part.file) as found:
             layer = view_of(found.entries, found.changes)
-        footing = footing_of((), layer, before) if before else kept_footing(layout, part.sha256)
+        footing = footing_of((), layer, before) if before else kept_footing(layout, part.sha256, found)
         if footing is None:
             raise UserError(
                 f"nobody knows on which base {part.title} was made",

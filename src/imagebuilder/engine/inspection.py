@@ -70,9 +70,10 @@ def inspect(layout: Layout, artifact: str, base: str | None) -> Inspection:
     *others, part = read_parts(layout, artifact)
     below = [other for other in (read_parts(layout, base) if base else others) if base or other.is_of_root]
     with ExitStack() as stack:
-        entries, view = _layer(stack, part)
+        found = stack.enter_context(opened(part.file))
+        entries, view = found.entries, view_of(found.entries, found.changes)
         lower = [_layer(stack, other) for other in below]
-        footing = None if base else kept_footing(layout, part.sha256)
+        footing = None if base else kept_footing(layout, part.sha256, found)
         if lower and not footing:
             footing = footing_of(tuple(other.sha256 for other in below), view, stacked(other for _, other in lower))
         return Inspection(

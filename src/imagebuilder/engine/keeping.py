@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from imagebuilder.engine.cache import Cache
@@ -12,6 +12,7 @@ from imagebuilder.plan.keeping import Past, keep_overlays
 from imagebuilder.plan.model import Plan
 from imagebuilder.steps.fit import Fit
 from imagebuilder.steps.footing import Footing
+from imagebuilder.steps.unpack import Unpacked
 from imagebuilder.store.actions import Actions
 from imagebuilder.store.index import read_index
 from imagebuilder.store.layout import Blob, Layout
@@ -77,17 +78,24 @@ def attach_footings(layout: Layout, manifests: Mapping[str, Blob], footings: Map
     attach_all(layout, [attachment for attachment in made if not attachment.is_in(index)])
 
 
-def footing_of(layout: Layout, sha256: str) -> Footing | None:
-    """What the overlay of this digest stands on, if the store knows: one that was built here, or came with an image.
+def footing_of(layout: Layout, sha256: str, found: Unpacked) -> Footing | None:
+    """What the overlay of this digest, which holds `found`, stands on.
 
-    One that came out the same on several bases stands on that of the last build.
+    The store knows it of one that was built here, or came with an image; one that came out the same on several bases
+    stands on that of the last build. One that was made by hand says it itself.
     """
-    for found in reversed(list(_footings(layout, sha256))):
-        try:
-            return Footing.from_json(layout.read(found))
-        except (json.JSONDecodeError, KeyError, TypeError):
-            continue
-    return None
+    for known in reversed(list(_footings(layout, sha256))):
+        if footing := _read(layout.read(known)):
+            return footing
+    own = _read(found.footing)
+    return replace(own, changes=found.changes) if own else None
+
+
+def _read(text: bytes) -> Footing | None:
+    try:
+        return Footing.from_json(text)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _footings(layout: Layout, sha256: str) -> Iterator[str]:

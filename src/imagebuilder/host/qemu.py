@@ -31,6 +31,7 @@ class Nic:
 
     `slot` is its place on the PCI bus, in whose order Linux finds cards; `capture` a pcap file to write; `rom` is
     whether it brings its boot ROM, iPXE.
+    `ssh` is a TCP port of the host's loopback that leads to the guest's port 22.
     `wire` is two UDP ports of loopback in the place of the network: frames leave to the first and arrive at the second.
     """
 
@@ -41,6 +42,7 @@ class Nic:
     wire: tuple[int, int] | None = None
     tap: str | None = None
     rom: bool = True
+    ssh: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ def _start(start: DirectKernel | NetworkBoot) -> tuple[str, ...]:
 
 def _card(guest: Guest, number: int, nic: Nic) -> Iterator[str]:
     backend = f"user,id=net{number},net={nic.network}"
+    if nic.ssh:
+        backend += f",hostfwd=tcp:127.0.0.1:{nic.ssh}-:22"
     if nic.wire:
         backend = "socket,id=net{},udp=127.0.0.1:{},localaddr=127.0.0.1:{}".format(number, *nic.wire)
     if nic.tap:

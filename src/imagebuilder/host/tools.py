@@ -15,7 +15,8 @@ from imagebuilder import resources
 from imagebuilder.errors import MissingToolError
 from imagebuilder.host.command import CLEAN_ENVIRONMENT
 
-TABLES: Mapping[str, str] = {verb: f"apt-{verb}.txt" for verb in ("build", "boot", "serve", "uki", "test")}
+_VERBS = ("build", "boot", "serve", "uki", "capture", "test")
+TABLES: Mapping[str, str] = {verb: f"apt-{verb}.txt" for verb in _VERBS}
 """Verb -> the file that lists its tools."""
 
 

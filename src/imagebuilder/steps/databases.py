@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from imagebuilder.host.command import Command
@@ -59,11 +59,16 @@ _KINDS: Mapping[str, str] = {
 def recorded(upper: Path, below: Path) -> dict[str, bytes]:
     """What the layer `upper`, made on the merged view `below`, changed; all of a database that is not below."""
     triggers = (f"{_TRIGGERS}/{name}" for name in _listing(upper / _TRIGGERS))
-    kinds = {**_KINDS, **dict.fromkeys(triggers, "set")}
+    files = {name: (upper / name).read_bytes() for name in (*_KINDS, *triggers) if _is_file(upper / name)}
+    return changed(files, lambda name: content(below, name))
+
+
+def changed(files: Mapping[str, bytes], below: Callable[[str], bytes]) -> dict[str, bytes]:
+    """What the databases of a layer, by their paths, have changed in those that `below` gives, empty for none."""
     return {
-        f"1/{kind}/{name}": changes(kind, content(below, name), (upper / name).read_bytes())
-        for name, kind in sorted(kinds.items())
-        if _is_file(upper / name)
+        f"1/{kind}/{name}": changes(kind, below(name), text)
+        for name, text in sorted(files.items())
+        for kind in (_KINDS.get(name, "set"),)
     }
 
 

@@ -31,9 +31,10 @@ _HEAD = """\
 def kept(entries: Sequence[Entry], below: Mapping[str, str]) -> list[Entry]:
     """The entries, numbered, without volatile paths, and without folders that are as `below` and hold nothing more.
 
+    A database that is as `below` is left out, too: where layers are stacked, the initrd writes it, and nobody else.
     Raises UserError for a device: what stands for hardware is no part of an image.
     """
-    patterns = tuple(_patterns())
+    patterns = tuple(volatile_patterns())
     stay = [entry for entry in entries if not _is_volatile(entry.path, patterns)]
     if device := next((entry for entry in stay if entry.kind == "device"), None):
         raise UserError(
@@ -43,12 +44,14 @@ def kept(entries: Sequence[Entry], below: Mapping[str, str]) -> list[Entry]:
     lines = view_of(entries).paths
     needed = {"/"}
     for entry in stay:
-        if entry.kind != FOLDER or below.get(entry.path) != lines[entry.path]:
+        is_written_here = entry.kind != FOLDER and not (is_database(entry.path[1:]) and entry.member.links == 1)
+        if is_written_here or below.get(entry.path) != lines[entry.path]:
             needed |= {entry.path, *folders_above(entry.path)}
     return cpio.number(_as_before(entry, entries) for entry in stay if entry.path in needed)
 
 
-def _patterns() -> Iterator[str]:
+def volatile_patterns() -> Iterator[str]:
+    """Glob patterns of absolute paths that no overlay made by hand has, each with all that is below it."""
     for path in _LISTS:
         for line in path.read_text(encoding="utf-8").splitlines():
             if text := line.partition("#")[0].strip():

@@ -18,9 +18,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from imagebuilder.errors import ImagebuilderError
 from imagebuilder.steps import cpio
@@ -80,6 +81,18 @@ def bytes_of(entry: Entry) -> bytes:
     return entry.content.read_bytes() if isinstance(entry.content, Path) else entry.content
 
 
+def contents_of(entries: Sequence[Entry]) -> Callable[[str], bytes]:
+    """What gives the content of the file at a relative path; empty when there is none."""
+    files = {entry.name: entry.member.inode for entry in entries if entry.kind == "file"}
+    whole = {entry.member.inode: entry for entry in entries if entry.kind == "file" and entry.member.size}
+
+    def content(path: str) -> bytes:
+        entry = whole.get(files.get(os.fsencode(path), 0))
+        return bytes_of(entry) if entry else b""
+
+    return content
+
+
 def folders_of(name: bytes) -> Iterator[bytes]:
     """The folders that a name lies in, from its own up; not the root."""
     while name := os.path.dirname(name):
@@ -92,8 +105,13 @@ def capture(upper: Path, below: Path | None = None) -> list[Entry]:
     Without `below`, `upper` must be a settled one. Raises ImagebuilderError for
     what cannot be a layer of its own.
     """
+    return cpio.number(meant(marked(upper), None if below is None else _MergedView(os.fsencode(below))))
+
+
+def marked(upper: Path) -> Iterator[Entry]:
+    """The names of an upperdir as they are, with the kernel's marks, in no order."""
     root = os.fsencode(upper)
-    return cpio.number(_entries(root, b".", None if below is None else os.fsencode(below), hides=False))
+    return (_entry(root, name) for name in _names(root))
 
 
 def settle(upper: Path, entries: Sequence[Entry]) -> None:
@@ -154,49 +172,104 @@ def replaced(entries: Iterable[Entry], below: Path) -> frozenset[bytes]:
     return frozenset(found)
 
 
-_NOTHING = b""
-"""In place of the folder below: the layers below have none there. (None: they are not known.)"""
+class Below(Protocol):
+    """What an upperdir lies on, merged."""
+
+    def has(self, name: bytes) -> bool:
+        """Whether there is anything at `name`; asked of names whose folder is one."""
+
+    def is_folder(self, name: bytes) -> bool:
+        """Whether that is a folder, and no link to one."""
+
+    def names_in(self, folder: bytes) -> Iterable[bytes]:
+        """The names in a folder, each with the folder's."""
 
 
-def _entries(root: bytes, name: bytes, below: bytes | None, *, hides: bool) -> Iterator[Entry]:
-    """A folder of the upperdir and all in it.
+@dataclass(frozen=True, slots=True)
+class _MergedView:
+    """A merged view that is mounted."""
 
-    `below` is the folder that it lies on; `hides` says whether nothing of that one is to be seen.
+    root: bytes
+
+    def has(self, name: bytes) -> bool:
+        return os.path.lexists(os.path.join(self.root, name))
+
+    def is_folder(self, name: bytes) -> bool:
+        return _is_folder(os.path.join(self.root, name))
+
+    def names_in(self, folder: bytes) -> Iterable[bytes]:
+        return (_join(folder, name) for name in os.listdir(os.path.join(self.root, folder)))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A merged view whose names are known: whether each is a folder."""
+
+    names: Mapping[bytes, bool]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Listed:
+        """That of its entries."""
+        return cls({entry.name: stat.S_ISDIR(entry.member.mode) for entry in entries})
+
+    def has(self, name: bytes) -> bool:
+        return name in self.names
+
+    def is_folder(self, name: bytes) -> bool:
+        return self.names.get(name, False)
+
+    def names_in(self, folder: bytes) -> Iterable[bytes]:
+        return (name for name in self.names if _folder_of(name) == folder)
+
+
+def meant(found: Iterable[Entry], below: Below | None) -> Iterator[Entry]:
+    """What the names of an upperdir mean over `below`; None: that is not known.
+
+    They have the kernel's marks among their attributes, and sockets are among them.
     """
-    folder, is_opaque = _entry(root, name)
-    if is_opaque and below is None:
-        raise ImagebuilderError(
-            f"{folder.path} replaces a folder of the layers below, and these are not known",
-            hint="say what the overlay was made on",
-        )
-    yield folder
-    hides = hides or is_opaque
-    present = frozenset(os.listdir(os.path.join(root, name)))
-    for file_name in present:
-        inside = _join(name, file_name)
-        under = os.path.join(below, file_name) if below else below
-        mode = os.lstat(os.path.join(root, inside)).st_mode
+    entries = sorted(found, key=lambda entry: (entry.name != b".", entry.name))  # folders before what is in them
+    present = {entry.name for entry in entries}
+    lies_on: dict[bytes, bool] = {b"": below is not None}  # whether a folder has one below
+    hides: dict[bytes, bool] = {b"": False}  # whether nothing of that one is to be seen
+    for marked in entries:
+        entry, is_opaque = _unmarked(marked)
+        name, mode = entry.name, entry.member.mode
+        folder = _folder_of(name)
         if stat.S_ISDIR(mode):
-            yield from _entries(root, inside, _NOTHING if under and not _is_folder(under) else under, hides=hides)
-        elif stat.S_ISSOCK(mode) or (stat.S_ISCHR(mode) and is_whiteout(cpio.source(root, inside).member)):
-            if under is None or (under and os.path.lexists(under)):
-                yield whiteout(inside)
+            lies_on[name] = below is not None and lies_on[folder] and below.is_folder(name)
+            hides[name] = hides[folder] or is_opaque
+            if is_opaque and below is None:
+                raise ImagebuilderError(
+                    f"{entry.path} replaces a folder of the layers below, and these are not known",
+                    hint="say what the overlay was made on",
+                )
+            yield entry
+            if hides[name] and lies_on[name] and below:
+                yield from (whiteout(hidden) for hidden in below.names_in(name) if hidden not in present)
+        elif stat.S_ISSOCK(mode) or is_whiteout(entry.member):
+            if below is None or (lies_on[folder] and below.has(name)):
+                yield whiteout(name)
         else:
-            yield _entry(root, inside)[0]
-    if hides and below:
-        yield from (whiteout(_join(name, file_name)) for file_name in os.listdir(below) if file_name not in present)
+            yield entry
 
 
-def _entry(root: bytes, name: bytes) -> tuple[Entry, bool]:
-    """An entry without the kernel's marks, and whether one of these makes it opaque."""
+def _entry(root: bytes, name: bytes) -> Entry:
+    """An entry with the kernel's marks."""
     found = cpio.source(root, name)
     path = os.path.join(root, name)
-    xattrs = {key: os.getxattr(path, key, follow_symlinks=False) for key in _attributes(path)}
-    kept = tuple(sorted((key, value) for key, value in xattrs.items() if not key.startswith(_MARKS)))
-    entry = Entry(found.member, found.content, kept)
-    if any(f"{mark}{reference}" in xattrs for mark in _MARKS for reference in _REFERENCES):
+    xattrs = tuple((key, os.getxattr(path, key, follow_symlinks=False)) for key in sorted(_attributes(path)))
+    return Entry(found.member, found.content, xattrs)
+
+
+def _unmarked(entry: Entry) -> tuple[Entry, bool]:
+    """An entry without the kernel's marks, and whether one of these makes it opaque."""
+    marks = {name: value for name, value in entry.xattrs if name.startswith(_MARKS)}
+    if not marks:
+        return entry, False
+    if any(f"{mark}{reference}" in marks for mark in _MARKS for reference in _REFERENCES):
         raise ImagebuilderError(f"{entry.path} exists only as a reference to another path of the overlay")
-    return entry, any(xattrs.get(f"{mark}opaque") == b"y" for mark in _MARKS)
+    kept = tuple((name, value) for name, value in entry.xattrs if name not in marks)
+    return replace(entry, xattrs=kept), any(marks.get(f"{mark}opaque") == b"y" for mark in _MARKS)
 
 
 def _attributes(path: bytes) -> list[str]:
@@ -211,13 +284,22 @@ def _attributes(path: bytes) -> list[str]:
 def _names(root: bytes) -> Iterator[bytes]:
     """All names below `root`, the root itself first."""
     yield b"."
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=_raise):
         inside = os.path.relpath(folder, root)
         yield from (_join(inside, name) for name in (*folders, *files))
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _join(folder: bytes, name: bytes) -> bytes:
     return name if folder == b"." else os.path.join(folder, name)
+
+
+def _folder_of(name: bytes) -> bytes:
+    """The folder that a name is in: `.` that of names without a slash, and "" that of `.`."""
+    return os.path.dirname(name) or (b"" if name == b"." else b".")
 
 
 def _is_folder(path: bytes) -> bool:

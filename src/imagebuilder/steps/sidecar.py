@@ -2,6 +2,7 @@
 
     .on-imagebuilder/
       changes/      what the overlay changed in databases of the system (steps/databases.py)
+      footing       of an overlay made by hand, what it stands on (steps/footing.py): no build knows it
       replaces      the names, each closed by a zero byte, of what it has that is below as well
       attributes    an EROFS image of the files and folders with extended attributes that the format
                     loses: a layer to be mounted above the overlay
@@ -30,6 +31,7 @@ from imagebuilder.steps.layer import Entry, folders_of, standing_alone
 
 FOLDER = b".on-imagebuilder"
 CHANGES = FOLDER + b"/changes/"
+FOOTING = FOLDER + b"/footing"
 REPLACES = FOLDER + b"/replaces"
 ATTRIBUTES = FOLDER + b"/attributes"
 
@@ -47,10 +49,14 @@ def losses(entries: Sequence[Entry], form: str) -> list[tuple[Entry, tuple[str, 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of an overlay where it is made: what it changed in databases, which names are below as well."""
+    """What is known of an overlay where it is made: what it changed in databases, which names are below as well.
+
+    `footing` is what it stands on, without the changes, where nobody else remembers that.
+    """
 
     changes: Changes
     replaces: frozenset[bytes]
+    footing: bytes = b""
 
 
 def add(entries: Sequence[Entry], known: Known, form: str, epoch: int, scratch: Path) -> list[Entry]:
@@ -58,6 +64,7 @@ def add(entries: Sequence[Entry], known: Known, form: str, epoch: int, scratch: 
     contents: dict[bytes, Path | bytes] = dict(_contents(entries, form, scratch))
     contents |= {CHANGES + os.fsencode(place): said for place, said in known.changes.items()}
     contents[REPLACES] = b"".join(name + b"\0" for name in sorted(known.replaces))
+    contents |= {FOOTING: known.footing} if known.footing else {}
     folders = {folder for name in contents for folder in folders_of(name)} | {FOLDER}
     # Root's alone: lists of changes have passwords, and an initrd of others leaves them where they are.
     added = [Entry(Member(name, stat.S_IFDIR | 0o700, mtime=epoch)) for name in folders]

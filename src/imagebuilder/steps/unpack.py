@@ -22,7 +22,7 @@ from imagebuilder.steps import cpio, erofs
 from imagebuilder.steps.cpio import Content, Member
 from imagebuilder.steps.databases import Changes
 from imagebuilder.steps.layer import Entry, bytes_of, folders_of
-from imagebuilder.steps.sidecar import ATTRIBUTES, CHANGES, FOLDER, REPLACES
+from imagebuilder.steps.sidecar import ATTRIBUTES, CHANGES, FOLDER, FOOTING, REPLACES
 from imagebuilder.steps.tar import XATTR
 
 _TARGET_LIMIT = 4096  # PATH_MAX
@@ -41,12 +41,14 @@ _TYPES = {
 class Unpacked:
     """An artifact's entries, numbered; what came beside: by `TURN/KIND/PATH` what it changed in databases.
 
-    `replaces` are the names that were below as well where it was made; None when it does not say.
+    `replaces` are the names that were below as well where it was made; None when it does not say. `footing` is what
+    it stands on, empty when it does not say.
     """
 
     entries: list[Entry]
     changes: Changes
     replaces: frozenset[bytes] | None = None
+    footing: bytes = b""
 
 
 def from_cpio(archive: IO[bytes], folder: Path) -> Unpacked:
@@ -61,6 +63,19 @@ def from_tar(stream: IO[bytes], folder: Path) -> Unpacked:
             return _finished(_tar_entries(archive, folder))
     except (tarfile.TarError, EOFError) as error:
         raise ImagebuilderError(f"the tar stream is damaged: {error}") from None
+
+
+def upper_from_tar(stream: IO[bytes], folder: Path) -> list[Entry]:
+    """The names of an upperdir, as `layer.meant` takes them, out of the stream that GNU tar makes of it.
+
+    Its form is POSIX, with all extended attributes; sockets tar leaves out. Contents go into `folder`.
+    """
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as archive:
+            entries = _by_name(map(_with_decoded_attributes, _tar_entries(archive, folder)))
+    except (tarfile.TarError, EOFError) as error:
+        raise ImagebuilderError(f"the tar stream is damaged: {error}") from None
+    return [*entries.values(), *_missing_folders(list(entries.values()))]
 
 
 def _cpio_entries(archive: IO[bytes], folder: Path) -> Iterator[Entry]:
@@ -79,29 +94,44 @@ def _cpio_entries(archive: IO[bytes], folder: Path) -> Iterator[Entry]:
 
 
 def _tar_entries(archive: tarfile.TarFile, folder: Path) -> Iterator[Entry]:
-    inodes: dict[bytes, int] = {}
+    found: dict[bytes, Entry] = {}
     for number, info in enumerate(archive, start=1):
         name = _clean(_bytes(info.name))
-        member = Member(name, stat.S_IFREG | info.mode, info.uid, info.gid, max(0, int(info.mtime)))
-        content: Path | bytes = b""
-        xattrs = {
-            key.removeprefix(XATTR): _bytes(value) for key, value in info.pax_headers.items() if key.startswith(XATTR)
-        }
         if info.islnk():
-            member = replace(member, inode=inodes.get(_clean(_bytes(info.linkname)), 0))
-        elif info.isreg():
-            inodes[name] = number
-            member = replace(member, inode=number, size=info.size)
-            if info.size and (file := archive.extractfile(info)):
-                content = _kept(file, folder / str(number))
-        elif info.type in _TYPES:
-            content = _bytes(info.linkname) if info.issym() else b""
-            member = replace(member, mode=_TYPES[info.type] | info.mode, size=len(content))
-            if info.ischr() or info.isblk():
-                member = replace(member, device=(info.devmajor, info.devminor))
+            first = found.get(_clean(_bytes(info.linkname)))
+            if not first:
+                raise ImagebuilderError(f"`{info.name}` is a link to `{info.linkname}`, which is not in the archive")
+            entry = replace(first, member=replace(first.member, name=name))
         else:
-            raise ImagebuilderError(f"`{info.name}` is of a type that no layer has")
-        yield Entry(member, content, tuple(sorted(xattrs.items())))
+            entry = _tar_entry(archive, info, name, number, folder)
+        found[name] = entry
+        yield entry
+
+
+def _tar_entry(archive: tarfile.TarFile, info: tarfile.TarInfo, name: bytes, number: int, folder: Path) -> Entry:
+    member = Member(name, stat.S_IFREG | info.mode, info.uid, info.gid, max(0, int(info.mtime)))
+    content: Path | bytes = b""
+    xattrs = {
+        key.removeprefix(XATTR): _bytes(value) for key, value in info.pax_headers.items() if key.startswith(XATTR)
+    }
+    if info.isreg():
+        member = replace(member, inode=number, size=info.size)
+        if info.size and (file := archive.extractfile(info)):
+            content = _kept(file, folder / str(number))
+    elif info.type in _TYPES:
+        content = _bytes(info.linkname) if info.issym() else b""
+        member = replace(member, mode=_TYPES[info.type] | info.mode, size=len(content))
+        if info.ischr() or info.isblk():
+            member = replace(member, device=(info.devmajor, info.devminor))
+    else:
+        raise ImagebuilderError(f"`{info.name}` is of a type that no layer has")
+    return Entry(member, content, tuple(sorted(xattrs.items())))
+
+
+def _with_decoded_attributes(entry: Entry) -> Entry:
+    """GNU tar writes what parts a name from its value as %3D in the name, and so % as %25."""
+    decoded = ((name.replace("%3D", "=").replace("%25", "%"), value) for name, value in entry.xattrs)
+    return replace(entry, xattrs=tuple(sorted(decoded))) if entry.xattrs else entry
 
 
 def _bytes(text: str) -> bytes:
@@ -111,7 +141,11 @@ def _bytes(text: str) -> bytes:
 def _kept(content: Content | IO[bytes], path: Path) -> Path:
     with path.open("wb") as file:
         while chunk := content.read(_CHUNK):
-            file.write(chunk)
+            if chunk.count(0) == len(chunk):  # a hole takes no room here either
+                file.seek(len(chunk), os.SEEK_CUR)
+            else:
+                file.write(chunk)
+        file.truncate()
     return path
 
 
@@ -127,13 +161,7 @@ def _clean(name: bytes) -> bytes:
 
 def _finished(found: Iterable[Entry]) -> Unpacked:
     """The entries without what travelled beside them, but with its attributes; and what else it says."""
-    entries: dict[bytes, Entry] = {}
-    for entry in found:
-        before = entries.get(entry.name)
-        if before and not before.kind == entry.kind == "folder":
-            raise ImagebuilderError(f"{entry.path} is in the archive twice")
-        entries[entry.name] = entry
-    _refuse_detours(entries)
+    entries = _by_name(found)
     beside = {
         name: bytes_of(entry)
         for name, entry in entries.items()
@@ -151,7 +179,19 @@ def _finished(found: Iterable[Entry]) -> Unpacked:
         cpio.number([*(_whole(entry, contents, attributes) for entry in own), *_missing_folders(own)]),
         changes,
         frozenset(beside[REPLACES].split(b"\0")[:-1]) if REPLACES in beside else None,
+        beside.get(FOOTING, b""),
     )
+
+
+def _by_name(found: Iterable[Entry]) -> dict[bytes, Entry]:
+    entries: dict[bytes, Entry] = {}
+    for entry in found:
+        before = entries.get(entry.name)
+        if before and not before.kind == entry.kind == "folder":
+            raise ImagebuilderError(f"{entry.path} is in the archive twice")
+        entries[entry.name] = entry
+    _refuse_detours(entries)
+    return entries
 
 
 def _missing_folders(entries: Sequence[Entry]) -> Iterator[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
@@ -17,10 +18,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from imagebuilder.engine.node_changes import SCRIPT, read_sockets, read_stack
 from imagebuilder.engine.unpacked import opened
+from imagebuilder.steps import cpio
 from imagebuilder.steps.cpio import Member
-from imagebuilder.steps.layer import Entry, bytes_of, capture, clamped, settle
+from imagebuilder.steps.layer import Entry, Listed, bytes_of, capture, clamped, meant, settle
 from imagebuilder.steps.overlay import PackOverlay
+from imagebuilder.steps.unpack import upper_from_tar
 from layer_node import Node, node, view
 from machine import PlainMachine
 
@@ -182,6 +186,8 @@ def _check(booted: Node, cases: Sequence[tuple[Sequence[Operation], ...]]) -> No
     expected = view(work / "merged", EPOCH)
     booted.run("umount /work/merged")
     entries = capture(work / "upper", work / "base")
+    listed = meant(sent(booted, work / "scratch"), Listed.of(capture(work / "base")))
+    assert _values(cpio.number(listed)) == _values(entries)
     settle(work / "upper", entries)
     assert capture(work / "upper") == entries
     for form in ("cpio.gz", "squashfs"):
@@ -191,6 +197,26 @@ def _check(booted: Node, cases: Sequence[tuple[Sequence[Operation], ...]]) -> No
         assert view(booted.stack(work / "base.file", packed), EPOCH) == expected, form
         with opened(packed) as found:
             assert _values(found.entries) == _values(clamped(entries, EPOCH)), form
+
+
+# How `imagebuilder capture --node` finds it on a node. Its tar is GNU's, so the root is this machine's.
+_SHOW = """
+mount -t tmpfs tmpfs /run
+mkdir -p /run/imagebuilder/changes/upper
+touch /run/imagebuilder/boot.env /run/imagebuilder/stack
+mount --bind /mnt/work/upper /run/imagebuilder/changes/upper
+exec sh "$1"
+"""
+
+
+def sent(booted: Node, folder: Path) -> list[Entry]:
+    """What a node sends of its upperdir, as the receiver reads it."""
+    enter = ("nsenter", "--mount", f"--target={booted.shell.pid}", "unshare", "--mount")
+    argv = (*enter, "sh", "-ec", _SHOW, "sh", str(SCRIPT))
+    done = subprocess.run(argv, capture_output=True, check=True)
+    stream = io.BytesIO(done.stdout)
+    assert read_stack(stream) == ()
+    return [*read_sockets(stream), *upper_from_tar(stream, folder)]
 
 
 def _values(entries: Sequence[Entry]) -> list[tuple[Member, bytes, tuple[tuple[str, bytes], ...]]]:

@@ -97,6 +97,18 @@ def test_image_of_the_store_brings_what_it_stands_on(folder: Path, capsys: pytes
     assert FOOTING in layout.index.read_text()
 
 
+def test_overlay_made_by_hand_says_itself_what_it_stands_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    footing = footing_of(("0",), view_of(SHADOWING), view_of(OLD)).to_json().encode()
+    for name, said in (("by-hand", footing), ("damaged", footing[:-9]), ("strange", b'{"on": [], "packages": [[]]}')):
+        members = add(SHADOWING, Known({}, frozenset(), said), "cpio.gz", 0, folder)
+        write_overlay(folder / f"{name}.gz", members)
+    assert _check(folder, "by-hand.gz", "--base", "old.img") == 0
+    assert _check(folder, "by-hand.gz", "--base", "new.img") == 1
+    for name in ("damaged", "strange"):
+        assert _check(folder, f"{name}.gz", "--base", "old.img") == 2
+        assert f"nobody knows on which base {name}.gz was made" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("base", ["nothing", "nothing.img", "harmless.gz/x"])
 def test_base_that_is_not_there_is_the_users_error(folder: Path, base: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert _check(folder, "harmless.gz", "--base", base) == 2

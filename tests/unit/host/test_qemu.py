@@ -36,6 +36,11 @@ def test_a_card_may_be_on_a_wire_of_its_own() -> None:
     assert _values(words, "-netdev") == ["socket,id=net0,udp=127.0.0.1:4001,localaddr=127.0.0.1:4002"]
 
 
+def test_a_card_may_be_reached_by_ssh() -> None:
+    words = argv(_guest(nics=(Nic("52:54:00:00:00:01", ssh=4022),)))
+    assert _values(words, "-netdev") == ["user,id=net0,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:4022-:22"]
+
+
 def test_a_guest_may_have_a_disk() -> None:
     assert _values(argv(_guest(disk=Path("/d,x"))), "-drive") == ["if=virtio,format=raw,file=/d,,x"]
 

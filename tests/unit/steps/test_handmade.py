@@ -45,6 +45,12 @@ def test_folder_that_is_new_or_has_another_mode_is_kept() -> None:
     assert [entry.path for entry in kept(entries, below)][:4] == ["/", "/etc", "/opt", "/opt/empty"]
 
 
+def test_database_that_the_initrd_made_of_those_of_all_layers_is_left_out() -> None:
+    files = {"/etc/passwd": "root:0\n", "/etc/group": "root:0\nmine:5\n", "/etc/touched": "x"}
+    below = view_of(layer({**files, "/etc/group": "root:0\n"})).paths
+    assert [entry.path for entry in kept(layer(files), below)] == ["/", "/etc", "/etc/group", "/etc/touched"]
+
+
 def test_linked_file_keeps_its_content_when_its_last_name_goes(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("content")
     for name in ("b", "tmp"):

@@ -19,6 +19,28 @@ hand_over() {
     fi
 }
 
+# For `imagebuilder capture`: what was booted, and what the system changes from here on.
+#
+#     $RUN/stack          lines SHA256 NAME, the base's first; `-` where nobody said the digest. The node's own layer
+#                         is no part of an image
+#     $RUN/changes/upper  the upperdir, root's alone and to be read only: changed under the kernel's feet it would be
+#                         anybody's guess what the system sees
+show_changes() {
+    local number
+    for number in $(layers_from 0); do
+        [ "$number" != "$node_layer" ] || continue
+        eval "printf '%s %s\n' \"\${sha256_$number:--}\" \"\$name_$number\""
+    done >"$RUN/stack"
+    mkdir -m 0700 "$RUN/changes"
+    mkdir "$RUN/changes/upper"
+    if ! { mount --bind "$upper" "$RUN/changes/upper" &&
+        mount -o remount,bind,ro,nosuid,nodev,noexec "$RUN/changes/upper"; }; then
+        umount "$RUN/changes/upper" 2>/dev/null
+        rmdir "$RUN/changes/upper"
+        say "what is changed on this node cannot be captured: its files are not to be seen"
+    fi
+}
+
 # KEY='value' lines for sh and for systemd: read by the agent and by whatever forwards syslog.
 write_boot_facts() {
     local name value
@@ -84,6 +106,7 @@ match_boot_nic() {
 leave() {
     local name
     finish_record
+    show_changes
     killall syslogd klogd 2>/dev/null
     rm -f /dev/log
     for name in proc sys dev run; do

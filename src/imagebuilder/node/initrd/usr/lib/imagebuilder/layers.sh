@@ -5,6 +5,8 @@
 # is in /layers/N. Each overlay is unpacked on its own and the kernel stacks them: only so do
 # whiteouts, and a folder in the place of a file, mean for the overlays below what they mean for the base.
 
+upper='' # where the booted system's own files are
+readonly STANDALONE=redirect_dir=off,metacopy=off,index=off
 readonly SIDECAR=.on-imagebuilder # what an overlay brings for us, beside the image's own files
 
 # The layers' numbers from FIRST to the last.
@@ -23,9 +25,11 @@ stack_layers() {
         lower=/layers/$number.attributes:$lower
     done
     place_files
-    mkdir "$files/upper" "$files/work"
-    # A device node in a layer opens nothing: /dev is the kernel's own.
-    mount -t overlay -o "nodev,lowerdir=$lower,upperdir=$files/upper,workdir=$files/work" overlay /newroot ||
+    upper=$files/upper
+    mkdir "$upper" "$files/work"
+    # A device node in a layer opens nothing: /dev is the kernel's own. And what is written stands by itself,
+    # whatever the kernel's defaults: `imagebuilder capture` makes an overlay of it.
+    mount -t overlay -o "nodev,$STANDALONE,lowerdir=$lower,upperdir=$upper,workdir=$files/work" overlay /newroot ||
         fail NB-MOUNT "the layers cannot be stacked: $lower"
     merge_databases
     rm -rf "/newroot/$SIDECAR"
@@ -98,8 +102,10 @@ unpack() { # NUMBER DECOMPRESSOR...
     command -v "$1" >/dev/null || fail NB-FORMAT "layer $number wants \`$1\`, which this initrd lacks"
     mkdir "/layers/$number"
     enter_jail "/layers/$number"
+    # The pipe is read to its end: who finds it closed, be it with nothing left to write, dies of that.
     # shellcheck disable=SC3040 # busybox has it; without it an archive that is cut would pass
-    if ! (set -o pipefail && "$@" <"/layers/$number.file" | in_jail cpio -idmu && in_jail sh /usr/lib/imagebuilder/restore.sh) 2>"$log"; then
+    if ! (set -o pipefail && "$@" <"/layers/$number.file" | { in_jail cpio -idmu && cat >/dev/null; } &&
+        in_jail sh /usr/lib/imagebuilder/restore.sh) 2>"$log"; then
         fail NB-UNPACK "layer $number cannot be unpacked: $(grep -v ' blocks$' "$log" | tail -n 1)"
     fi
     leave_jail
