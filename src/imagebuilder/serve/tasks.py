@@ -85,7 +85,6 @@ class Tasks:
         agent, now = request.match_info["agent"], clock.now()
 
         def give(connection: Connection) -> tuple[bool, Task | None]:
-            tasks.expire(connection, now)
             boot = boots.of_agent(connection, agent)
             return boot is not None, tasks.next_for(connection, boot.node_id, now) if boot else None
 
