@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from imagebuilder.boot.artifacts import Artifacts
 from imagebuilder.store.actions import Actions
-from imagebuilder.store.index import change_index
+from imagebuilder.store.index import change_index, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import BASE, EMPTY, INITRD, KERNEL, OVERLAYS, Layer, Manifest
 from imagebuilder.store.record import Record
@@ -76,3 +77,11 @@ def add_artifacts(layout: Layout, name: str, artifacts: Artifacts) -> Blob:
     kinds |= dict.fromkeys(artifacts.overlays, OVERLAYS["cpio.gz"])
     parts = [Layer(kind, file, layout.put((artifacts.folder / file).read_bytes())) for file, kind in kinds.items()]
     return _name_image(layout, name, parts)
+
+
+def add_overlaid(layout: Layout, name: str, overlay: Path) -> Blob:
+    """An image like another one, with one overlay (.cpio.gz) in the place of its own; returns the manifest."""
+    manifest = Manifest.from_bytes(layout.read(read_index(layout).names[name].sha256))
+    parts = [layer for layer in manifest.layers if layer.media_type not in OVERLAYS.values()]
+    parts.append(Layer(OVERLAYS["cpio.gz"], f"{overlay.stem}.overlay.cpio.gz", layout.put(overlay.read_bytes())))
+    return layout.put(Manifest(tuple(parts), CREATED).to_bytes())
