@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.state import boots, nodes, tasks
 from imagebuilder.serve.state.database import Database
-from imagebuilder.serve.state.tasks import DONE, LOST, Order
+from imagebuilder.serve.state.tasks import DONE, GIVEN, QUEUED, Order
 from imagebuilder.store.manifest import BASE, OVERLAYS
 from wire import File, Wire
 
@@ -127,11 +127,12 @@ class Node:
         events = boots.events_of(connection, all_boots[0].id)
         if len(events) < self.reported:
             yield f"{self.mac}: {len(events)} events of {self.reported}"
-        for task in tasks.of_node(connection, known.id):
-            # What was given in the moment of a kill may not have arrived: it is lost, and was not run.
-            if (task.state, task.id in self.delivered) not in ((DONE, True), (LOST, False)) or (
-                task.state == LOST and task.id in self.ran
-            ):
+        remembered = tasks.of_node(connection, known.id)
+        if not {*self.delivered} <= {task.id for task in remembered}:
+            yield f"{self.mac}: a result is gone"
+        for task in remembered:
+            # What was given in the moment of a kill may not have arrived: then it is lost, and was not run.
+            if task.state in (QUEUED, GIVEN) or (task.id in self.ran and task.state != DONE):
                 yield f"{self.mac}: a task is {task.state}"
 
     async def run(self) -> None:
