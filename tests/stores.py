@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
 from imagebuilder.boot.artifacts import Artifacts
 from imagebuilder.store.actions import Actions
-from imagebuilder.store.index import change_index
+from imagebuilder.store.index import change_index, read_index
 from imagebuilder.store.layout import Blob, Layout
 from imagebuilder.store.manifest import BASE, EMPTY, INITRD, KERNEL, OVERLAYS, Layer, Manifest
 from imagebuilder.store.record import Record
@@ -26,8 +30,22 @@ def layers(layout: Layout, overlay: str, base: str = "base") -> tuple[Layer, ...
 
 def add_image(layout: Layout, name: str, overlay: str, base: str = "base") -> Blob:
     """Put an image into the store and have `name` stand for it; returns its manifest."""
+    return _name_image(layout, name, layers(layout, overlay, base))
+
+
+def add_random_image(layout: Layout, name: str, sizes: Sequence[int]) -> int:
+    """An image whose kernel, initrd, base and overlay are so many random bytes; returns all that a node fetches."""
+    titles = ("vmlinuz-6.1", "initrd.img-6.1", "base.squashfs.img", "extra.overlay.cpio.gz")
+    kinds = (KERNEL, INITRD, BASE, OVERLAYS["cpio.gz"])
+    files = zip(kinds, titles, sizes, strict=True)
+    parts = [Layer(kind, title, layout.put(os.urandom(size))) for kind, title, size in files]
+    _name_image(layout, name, parts)
+    return sum(sizes)
+
+
+def _name_image(layout: Layout, name: str, parts: Sequence[Layer]) -> Blob:
     layout.put(EMPTY)
-    manifest = layout.put(Manifest(layers(layout, overlay, base), CREATED).to_bytes())
+    manifest = layout.put(Manifest(tuple(parts), CREATED).to_bytes())
     change_index(layout, lambda index: index.moved(name, manifest))
     return manifest
 
@@ -58,7 +76,12 @@ def add_artifacts(layout: Layout, name: str, artifacts: Artifacts) -> Blob:
     kinds = {artifacts.kernel: KERNEL, artifacts.initrd: INITRD, artifacts.base: BASE}
     kinds |= dict.fromkeys(artifacts.overlays, OVERLAYS["cpio.gz"])
     parts = [Layer(kind, file, layout.put((artifacts.folder / file).read_bytes())) for file, kind in kinds.items()]
-    layout.put(EMPTY)
-    manifest = layout.put(Manifest(tuple(parts), CREATED).to_bytes())
-    change_index(layout, lambda index: index.moved(name, manifest))
-    return manifest
+    return _name_image(layout, name, parts)
+
+
+def add_overlaid(layout: Layout, name: str, overlay: Path) -> Blob:
+    """An image like another one, with one overlay (.cpio.gz) in the place of its own; returns the manifest."""
+    manifest = Manifest.from_bytes(layout.read(read_index(layout).names[name].sha256))
+    parts = [layer for layer in manifest.layers if layer.media_type not in OVERLAYS.values()]
+    parts.append(Layer(OVERLAYS["cpio.gz"], f"{overlay.stem}.overlay.cpio.gz", layout.put(overlay.read_bytes())))
+    return layout.put(Manifest(tuple(parts), CREATED).to_bytes())

@@ -1,4 +1,4 @@
-"""What was changed on a node since it booted, fetched by ssh (docs/decisions/0014-changes-of-nodes-by-ssh.md).
+"""What was changed on a node since it booted, fetched by ssh (docs/decisions/0015-changes-of-nodes-by-ssh.md).
 
 The node runs node-changes.sh, which comes with the command: nothing of ours
 has to be there. Its answer is one stream, so that all of it is of one boot:

@@ -149,7 +149,6 @@ class Tasks:
         agent, now = request.match_info["agent"], clock.now()
 
         def give(connection: Connection) -> tuple[bool, Task | None, list[Deed]]:
-            tasks.expire(connection, now)
             boot = boots.of_agent(connection, agent)
             if boot is None:
                 return False, None, []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from imagebuilder import digest
 from imagebuilder.host.tokens import new_token
@@ -21,6 +21,14 @@ BOOTED = (LAST_PHASE, AGENT)
 """The phases of a boot that has come to the booted system."""
 KEEP = 20
 """So many boots of a node are remembered."""
+
+# Made once, as those in nodes.py.
+_LAST = select(func.max(BOOTS.c.number)).where(BOOTS.c.node_id == bindparam("node"))
+_OLD = delete(BOOTS).where(BOOTS.c.node_id == bindparam("node"), BOOTS.c.number <= bindparam("last"))
+_OF_TOKEN = select(BOOTS).where(BOOTS.c.token == bindparam("hashed"))
+_OF_AGENT = select(BOOTS).where(BOOTS.c.agent == bindparam("hashed"))
+_CHANGED = update(BOOTS).where(BOOTS.c.id == bindparam("boot"))
+_REPORTED = select(func.count()).where(EVENTS.c.boot_id == bindparam("boot"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +70,32 @@ class Boot:
 
 def begin(connection: Connection, node_id: str, choice: Choice, now: int) -> str:
     """Remember a new boot; returns its token. Old boots of the node are forgotten."""
-    last = connection.execute(select(func.max(BOOTS.c.number)).where(BOOTS.c.node_id == node_id)).scalar() or 0
+    last = connection.execute(_LAST, {"node": node_id}).scalar() or 0
     token = new_token()
-    connection.execute(
-        insert(BOOTS).values(
-            id=new_token(),
-            node_id=node_id,
-            number=last + 1,
-            token=_hashed(token),
-            profile=choice.profile,
-            image=choice.image,
-            manifest=choice.manifest,
-            layer=choice.layer,
-            started=now,
-            changed=now,
-            phase=SCRIPT,
-            code="",
-            log="",
-            agent="",
-        )
-    )
-    connection.execute(delete(BOOTS).where(BOOTS.c.node_id == node_id, BOOTS.c.number <= last + 1 - KEEP))
+    new = {
+        "id": new_token(),
+        "node_id": node_id,
+        "number": last + 1,
+        "token": _hashed(token),
+        "profile": choice.profile,
+        "image": choice.image,
+        "manifest": choice.manifest,
+        "layer": choice.layer,
+        "started": now,
+        "changed": now,
+        "phase": SCRIPT,
+        "code": "",
+        "log": "",
+        "agent": "",
+    }
+    connection.execute(insert(BOOTS), new)
+    connection.execute(_OLD, {"node": node_id, "last": last + 1 - KEEP})
     return token
 
 
 def of_token(connection: Connection, token: str) -> Boot | None:
     """The boot whose script carried a token."""
-    row = connection.execute(select(BOOTS).where(BOOTS.c.token == _hashed(token))).one_or_none()
+    row = connection.execute(_OF_TOKEN, {"hashed": _hashed(token)}).one_or_none()
     return _boot(row._mapping) if row else None
 
 
@@ -96,19 +103,19 @@ def admit_agent(connection: Connection, boot: Boot, now: int) -> str:
     """A new token for the agent of a boot; the one before holds no more."""
     token = new_token()
     changed = {"agent": _hashed(token), "phase": AGENT, "changed": now}
-    connection.execute(update(BOOTS).where(BOOTS.c.id == boot.id).values(changed))
+    connection.execute(_CHANGED, {"boot": boot.id, **changed})
     return token
 
 
 def of_agent(connection: Connection, token: str) -> Boot | None:
     """The boot whose agent has a token."""
-    row = connection.execute(select(BOOTS).where(BOOTS.c.agent == _hashed(token))).one_or_none()
+    row = connection.execute(_OF_AGENT, {"hashed": _hashed(token)}).one_or_none()
     return _boot(row._mapping) if row else None
 
 
 def report(connection: Connection, boot: Boot, events: Sequence[Event], now: int) -> int:
     """Take a node's record, all events so far each time; returns how many were new."""
-    known = connection.execute(select(func.count()).where(EVENTS.c.boot_id == boot.id)).scalar() or 0
+    known = connection.execute(_REPORTED, {"boot": boot.id}).scalar() or 0
     new = events[known:]
     if new:
         rows = [
@@ -126,13 +133,13 @@ def report(connection: Connection, boot: Boot, events: Sequence[Event], now: int
         ]
         connection.execute(insert(EVENTS), rows)
         changed = {"changed": now, "phase": new[-1].phase, "code": new[-1].code}
-        connection.execute(update(BOOTS).where(BOOTS.c.id == boot.id).values(changed))
+        connection.execute(_CHANGED, {"boot": boot.id, **changed})
     return len(new)
 
 
 def keep_log(connection: Connection, boot: Boot, log: str) -> None:
     """Remember the log of a node that could not boot."""
-    connection.execute(update(BOOTS).where(BOOTS.c.id == boot.id).values(log=log))
+    connection.execute(_CHANGED, {"boot": boot.id, "log": log})
 
 
 def of_id(connection: Connection, boot_id: str) -> Boot | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, insert, literal, select, update
 
 from imagebuilder.host.tokens import new_token
 from imagebuilder.serve.state.tables import NODES, OUTPUT, TASKS
@@ -30,6 +30,21 @@ MOST = 1000
 """So many tasks are listed at most."""
 _ALL = select(TASKS, NODES.c.identity).join(NODES)
 _NOTHING: ColumnElement[str] = literal("")
+
+# Made once, as those in nodes.py.
+_LAST = select(func.max(TASKS.c.number))
+_OPEN = _ALL.where(TASKS.c.node_id == bindparam("node"), TASKS.c.state.in_((QUEUED, GIVEN))).order_by(TASKS.c.number)
+_ONE = select(TASKS).where(TASKS.c.id == bindparam("task"), TASKS.c.node_id == bindparam("node"))
+_CHANGED = update(TASKS).where(TASKS.c.id == bindparam("task"))
+_INVENTORY = (
+    _ALL.where(TASKS.c.node_id == bindparam("node"), TASKS.c.kind == INVENTORY)
+    .order_by((TASKS.c.state == DONE).desc(), TASKS.c.number.desc())
+    .limit(1)
+)
+_OVER = (TASKS.c.node_id == bindparam("node"), TASKS.c.finished > 0, TASKS.c.kind == COMMAND)
+_KEPT = select(TASKS.c.id).where(*_OVER).order_by(TASKS.c.number.desc()).limit(bindparam("keep"))
+_UNSAID = delete(OUTPUT).where(OUTPUT.c.task_id == bindparam("task"))
+_FORGET = delete(TASKS).where(*_OVER, TASKS.c.id.not_in(_KEPT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,53 +93,54 @@ class Task:
 
 def queue(connection: Connection, node_id: str, order: Order, now: int) -> str:
     """Ask for a command on a node, behind those that it has to do already; returns the task's id."""
-    last = connection.execute(select(func.max(TASKS.c.number))).scalar() or 0
+    last = connection.execute(_LAST).scalar() or 0
     task_id = new_token()
-    connection.execute(
-        insert(TASKS).values(
-            id=task_id,
-            node_id=node_id,
-            number=last + 1,
-            kind=order.kind,
-            command=order.command,
-            timeout=order.timeout,
-            retries=order.retries,
-            destroys=order.destroys,
-            state=QUEUED,
-            created=now,
-            given=0,
-            finished=0,
-            status=-1,
-            stdout="",
-            stderr="",
-        )
-    )
-    _forget(connection, node_id)
+    new = {
+        "id": task_id,
+        "node_id": node_id,
+        "number": last + 1,
+        "kind": order.kind,
+        "command": order.command,
+        "timeout": order.timeout,
+        "retries": order.retries,
+        "destroys": order.destroys,
+        "state": QUEUED,
+        "created": now,
+        "given": 0,
+        "finished": 0,
+        "status": -1,
+        "stdout": "",
+        "stderr": "",
+    }
+    connection.execute(insert(TASKS), new)
+    connection.execute(_FORGET, {"node": node_id, "keep": _KEEP})
     return task_id
 
 
 def next_for(connection: Connection, node_id: str, now: int) -> Task | None:
     """Give a node the task that is next; what it was given before, and did not deliver, is lost."""
-    _lose(connection, TASKS.c.node_id == node_id, now)
-    waiting = _ALL.where(TASKS.c.node_id == node_id, TASKS.c.state == QUEUED).order_by(TASKS.c.number).limit(1)
-    row = connection.execute(waiting).one_or_none()
-    if row is None:
+    tasks = connection.execute(_OPEN, {"node": node_id}).all()
+    if any(row.state == GIVEN for row in tasks):
+        _lose(connection, TASKS.c.node_id == node_id, now)
+        tasks = connection.execute(_OPEN, {"node": node_id}).all()
+    if not tasks:
         return None
-    connection.execute(update(TASKS).where(TASKS.c.id == row.id).values(state=GIVEN, given=now))
-    connection.execute(delete(OUTPUT).where(OUTPUT.c.task_id == row.id))
-    return replace(_task(row._mapping), state=GIVEN, given=now)
+    task_id = tasks[0].id
+    connection.execute(_CHANGED, {"task": task_id, "state": GIVEN, "given": now})
+    connection.execute(_UNSAID, {"task": task_id})
+    return replace(_task(tasks[0]._mapping), state=GIVEN, given=now)
 
 
 def finish(connection: Connection, node_id: str, task_id: str, result: Result, now: int) -> bool:
     """Take a result; the first one counts. Returns whether the node ever had this task."""
-    row = connection.execute(select(TASKS).where(TASKS.c.id == task_id, TASKS.c.node_id == node_id)).one_or_none()
+    row = connection.execute(_ONE, {"task": task_id, "node": node_id}).one_or_none()
     if row is None or not row.given:
         return False
     # One that was taken for lost, and has not been begun again, has ended all the same.
     if row.state in (GIVEN, LOST):
         changed = {"state": FAILED if result.status else DONE, "finished": now}
         said = {"status": result.status, "stdout": result.stdout, "stderr": result.stderr}
-        connection.execute(update(TASKS).where(TASKS.c.id == task_id).values({**changed, **said}))
+        connection.execute(_CHANGED, {"task": task_id, **changed, **said})
     return True
 
 
@@ -154,9 +170,7 @@ def ended(connection: Connection, task_ids: Sequence[str], now: int) -> list[Tas
 
 def inventory_of(connection: Connection, node_id: str) -> Task | None:
     """The last inventory of a node that went well, else the last that was asked for."""
-    which = (TASKS.c.node_id == node_id, TASKS.c.kind == INVENTORY)
-    order = ((TASKS.c.state == DONE).desc(), TASKS.c.number.desc())
-    row = connection.execute(_ALL.where(*which).order_by(*order).limit(1)).one_or_none()
+    row = connection.execute(_INVENTORY, {"node": node_id}).one_or_none()
     return _task(row._mapping) if row else None
 
 
@@ -199,12 +213,6 @@ def _lose(connection: Connection, which: ColumnElement[bool], now: int) -> None:
     given = update(TASKS).where(which, TASKS.c.state == GIVEN)
     connection.execute(given.where(TASKS.c.retries > 0).values(state=QUEUED, retries=TASKS.c.retries - 1))
     connection.execute(given.values(state=LOST, finished=now))
-
-
-def _forget(connection: Connection, node_id: str) -> None:
-    over = (TASKS.c.node_id == node_id, TASKS.c.finished > 0, TASKS.c.kind == COMMAND)
-    keep = select(TASKS.c.id).where(*over).order_by(TASKS.c.number.desc()).limit(_KEEP)
-    connection.execute(delete(TASKS).where(*over, TASKS.c.id.not_in(keep)))
 
 
 def _task(row: RowMapping) -> Task:
