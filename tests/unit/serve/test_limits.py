@@ -164,17 +164,9 @@ def test_node_that_hangs_up_is_no_news(layout: Layout) -> None:
         assert [line.split()[0] for line in server.said] == ["the", "serving", "stopped"], server.said
 
 
-def test_port_that_is_taken_is_said(server: BootServer, layout: Layout) -> None:
-    argv: list[str | Path] = [
-        PROGRAM,
-        "serve",
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        str(server.port),
-        "--store",
-        str(layout.root),
-    ]
+def test_port_that_is_taken_is_said(server: BootServer, layout: Layout, tmp_path: Path) -> None:
+    argv: list[str | Path] = [PROGRAM, "serve", "--bind", "127.0.0.1", "--port", str(server.port)]
+    argv += ["--store", layout.root, "--cache", tmp_path]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"error: port {server.port} of 127.0.0.1 is taken" in done.stderr
