@@ -32,7 +32,7 @@ _DIRENT = struct.Struct("<QHBx")
 _XATTR = struct.Struct("<BBH")
 _XATTR_HEAD = bytes(12)
 _XATTR_LIMIT = 0xFFFF * 4
-_DEEPEST = 2048  # folders in one another that fit PATH_MAX
+_LONGEST = 4096  # PATH_MAX
 _MAGIC = 0xE0F5E1E2
 _EXTENDED, _PLAIN = 1, 0 << 1
 _PREFIXES = (
@@ -105,8 +105,10 @@ def read_attributes(image: bytes) -> dict[bytes, tuple[tuple[str, bytes], ...]]:
         found: dict[bytes, tuple[tuple[str, bytes], ...]] = {}
         waiting = [(b".", root)]
         while waiting:
+            # Each name takes up room in one folder alone; folders that lead back are read again and again.
+            is_more = (len(found) + len(waiting)) * _DIRENT.size > len(image)
             name, at = waiting.pop()
-            if name in found or name.count(b"/") > _DEEPEST:
+            if is_more or name in found or len(name) > _LONGEST:
                 raise ValueError("its folders go round in circles")
             form, count, mode, _, size, block, *_ = _INODE.unpack_from(image, at * _SLOT)
             if form != _EXTENDED | _PLAIN:
