@@ -120,7 +120,7 @@ def read_attributes(image: bytes) -> dict[bytes, tuple[tuple[str, bytes], ...]]:
                     raise ValueError("a folder is cut")
                 waiting += [(inside if name == b"." else name + b"/" + inside, n) for inside, n in _inside(names)]
         return found
-    except (ValueError, struct.error, KeyError, IndexError) as error:
+    except (ValueError, OverflowError, struct.error, KeyError, IndexError) as error:
         raise ImagebuilderError(f"the attributes that travel with the overlay are damaged: {error}") from None
 
 

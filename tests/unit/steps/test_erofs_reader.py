@@ -46,6 +46,14 @@ def test_damage_is_an_error_or_another_answer(changes: list[tuple[int, int]]) ->
         erofs.read_attributes(bytes(image))
 
 
+def test_inode_farther_away_than_memory_reaches_is_an_error() -> None:
+    image = bytearray(IMAGE)
+    for at in range(8192 + 7, 8192 + 40, 12):  # the highest byte of each number in the root's folder
+        image[at] = 127
+    with pytest.raises(ImagebuilderError, match="that travel with the overlay are damaged"):
+        erofs.read_attributes(bytes(image))
+
+
 @pytest.mark.parametrize("image", [b"", bytes(9999), IMAGE[:1200], IMAGE[:5000]], ids=len)
 def test_what_is_cut_or_no_image_is_refused(image: bytes) -> None:
     with pytest.raises(ImagebuilderError, match="that travel with the overlay are damaged"):
