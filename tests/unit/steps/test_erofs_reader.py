@@ -58,3 +58,10 @@ def test_inode_farther_away_than_memory_reaches_is_an_error() -> None:
 def test_what_is_cut_or_no_image_is_refused(image: bytes) -> None:
     with pytest.raises(ImagebuilderError, match="that travel with the overlay are damaged"):
         erofs.read_attributes(image)
+
+
+def test_folder_that_leads_back_is_refused_before_it_has_been_read_often() -> None:
+    back = IMAGE.replace(b"...000", b".up000")
+    assert back != IMAGE
+    with pytest.raises(ImagebuilderError, match="go round in circles"):
+        erofs.read_attributes(back)
