@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from imagebuilder.serve.identity import Identity
 from imagebuilder.serve.nodes import Nodes
 from imagebuilder.serve.state import boots, nodes
-from imagebuilder.serve.state.boots import AGENT, LAST_PHASE, SCRIPT, Boot, Event
+from imagebuilder.serve.state.boots import BOOTING, FAILED, SCRIPT, Boot, Event, how_far
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.nodes import Node
 
@@ -81,6 +81,6 @@ def history_of(identity: Identity, database: Database | None) -> History:
 
 def state_of_boot(boot: Boot) -> str:
     """How far a boot came, in a word or two."""
-    if boot.code:
-        return f"failed: {boot.code}"
-    return {SCRIPT: "got its script", LAST_PHASE: "started", AGENT: "ready"}.get(boot.phase, f"booting: {boot.phase}")
+    state = how_far(boot.phase, boot.code)
+    more = {FAILED: f"{state}: {boot.code}", SCRIPT: "got its script", BOOTING: f"{state}: {boot.phase}"}
+    return more.get(state, state)

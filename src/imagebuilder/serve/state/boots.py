@@ -19,6 +19,7 @@ AGENT = "agent"
 """The phase of a boot whose agent has asked for tasks."""
 BOOTED = (LAST_PHASE, AGENT)
 """The phases of a boot that has come to the booted system."""
+BOOTING, STARTED, READY, FAILED = "booting", "started", "ready", "failed"
 KEEP = 20
 """So many boots of a node are remembered."""
 
@@ -66,6 +67,11 @@ class Boot:
     phase: str
     code: str
     log: str
+
+
+def how_far(phase: str, code: str) -> str:
+    """How far a boot came, in a word: SCRIPT, BOOTING, STARTED, READY or FAILED."""
+    return FAILED if code else {SCRIPT: SCRIPT, LAST_PHASE: STARTED, AGENT: READY}.get(phase, BOOTING)
 
 
 def begin(connection: Connection, node_id: str, choice: Choice, now: int) -> str:

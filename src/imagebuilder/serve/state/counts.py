@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from imagebuilder.serve.state.boots import AGENT, LAST_PHASE, SCRIPT
+from imagebuilder.serve.state.boots import BOOTING, READY, SCRIPT, STARTED, how_far
+from imagebuilder.serve.state.boots import FAILED as FAILED_BOOT
 from imagebuilder.serve.state.tables import BOOTS, NODES, TASKS
 from imagebuilder.serve.state.tasks import DONE, FAILED, GIVEN, LOST, QUEUED, WITHDRAWN
 
-DISCOVERED, BOOTING, FAILED_BOOT = "discovered", "booting", "failed"
-_PHASES = {SCRIPT: "script", LAST_PHASE: "started", AGENT: "ready"}
+DISCOVERED = "discovered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Counts:
 
 def count(connection: Connection) -> Counts:
     """Ask the database; some milliseconds for thousands of nodes."""
-    nodes = Counter(dict.fromkeys((DISCOVERED, *_PHASES.values(), BOOTING, FAILED_BOOT), 0))
+    nodes = Counter(dict.fromkeys((DISCOVERED, SCRIPT, BOOTING, STARTED, READY, FAILED_BOOT), 0))
     newest = select(BOOTS.c.node_id, func.max(BOOTS.c.number).label("number")).group_by(BOOTS.c.node_id).subquery()
     join = BOOTS.join(newest, (BOOTS.c.node_id == newest.c.node_id) & (BOOTS.c.number == newest.c.number))
     rows = select(BOOTS.c.phase, BOOTS.c.code, func.count().label("nodes")).select_from(join)
     for row in connection.execute(rows.group_by(BOOTS.c.phase, BOOTS.c.code)):
-        nodes[FAILED_BOOT if row.code else _PHASES.get(row.phase, BOOTING)] += row.nodes
+        nodes[how_far(row.phase, row.code)] += row.nodes
     all_nodes = connection.execute(select(func.count()).select_from(NODES)).scalar() or 0
     nodes[DISCOVERED] = all_nodes - sum(nodes.values())
     tasks = dict.fromkeys((QUEUED, GIVEN, DONE, FAILED, LOST, WITHDRAWN), 0)
