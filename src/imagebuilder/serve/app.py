@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -66,13 +66,19 @@ class Settings:
 def application(settings: Settings, tell: Tell) -> web.Application:
     """All of it; `tell` gets a sentence for whatever the operator should know. Raises UserError."""
     shelf = Shelf(settings.layout, tell)
-    roster = Roster(settings.nodes, tell, check=None if settings.https else refuse_secrets)
+
+    def given(nodes: Nodes) -> Nodes:
+        if not settings.https:
+            refuse_secrets(nodes)
+        return replace(nodes, default=None) if settings.known_only else nodes
+
+    roster = Roster(settings.nodes, tell, given)
 
     def nodes() -> Nodes:
-        return roster.nodes.without_default() if settings.known_only else roster.nodes
+        return roster.nodes
 
     def choose(identity: Identity) -> Start:
-        return start_for(shelf.catalog, nodes(), identity)
+        return start_for(shelf.catalog, roster.nodes, identity)
 
     database = Database(settings.state)
     desk = LocalDesk(database, nodes, lambda: shelf.catalog, roster.path, tell=tell)
@@ -89,7 +95,7 @@ def application(settings: Settings, tell: Tell) -> web.Application:
     )
     app[METRICS] = metrics
     transfers = app[TRANSFERS] = Transfers()
-    live = Live(Sources(database, shelf, roster, nodes, transfers), tell)
+    live = Live(Sources(database, shelf, roster, transfers), tell)
 
     def seen(node_id: str, address: str) -> None:
         transfers.forget(address)

@@ -31,8 +31,7 @@ from imagebuilder.serve.catalog import Catalog, Shelf
 from imagebuilder.serve.described import JSON, PROBLEM, Content, Description, described
 from imagebuilder.serve.explanations import explanations
 from imagebuilder.serve.feed import Feed
-from imagebuilder.serve.nodes import Nodes
-from imagebuilder.serve.overview import UNDER_WAY, Entries, Progress, node_row, progress_of, state_of
+from imagebuilder.serve.overview import UNDER_WAY, Progress, node_row, progress_of, state_of
 from imagebuilder.serve.roster import Roster
 from imagebuilder.serve.state.database import Database
 from imagebuilder.serve.state.overview import Glance, TaskGlance, glances, open_tasks, recent_tasks
@@ -55,12 +54,11 @@ _STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the state comes from; `nodes` is what nodes get of what `roster` says."""
+    """Where the state comes from."""
 
     database: Database
     shelf: Shelf
     roster: Roster
-    nodes: Callable[[], Nodes]
     transfers: Transfers
 
 
@@ -80,8 +78,7 @@ class Live:
         self.feed = Feed()
         self._sources = sources
         self._tell = tell
-        self._roster: Nodes | None = None
-        self._entries = Entries(Nodes())
+        self._nodes = sources.roster.nodes
         self._catalog = sources.shelf.catalog
         self._problem = ""
         self._touched: set[str] = set()
@@ -171,7 +168,9 @@ class Live:
         return response
 
     def _look(self) -> None:
-        """Somebody wants to know: from now on things are told."""
+        """Somebody wants to know: from now on things are told. What changed in nodes.yml before is no news."""
+        if not self._wanted.is_set():
+            self._nodes = self._sources.roster.nodes
         self._warm_until = clock.monotonic() + _WARM
         self._wanted.set()
 
@@ -211,8 +210,8 @@ class Live:
     def _look_at_files(self) -> None:
         """nodes.yml and the store: both are read anew when they have changed."""
         roster, catalog = self._sources.roster, self._sources.shelf.catalog
-        if roster.nodes is not self._roster:
-            self._arrange()
+        if roster.nodes is not self._nodes:
+            self._nodes = roster.nodes
             self.feed.restart()
         if roster.problem != self._problem:
             self._problem = roster.problem
@@ -221,16 +220,9 @@ class Live:
             self._catalog = catalog
             self.feed.publish("images", {})
 
-    def _arrange(self) -> None:
-        """Look up what nodes get in nodes.yml as it is now."""
-        if self._sources.roster.nodes is not self._roster:
-            self._roster = self._sources.roster.nodes
-            self._entries = Entries(self._sources.nodes())
-
     def _rows(self, nodes: list[Glance]) -> list[dict[str, Any]]:
-        self._arrange()
-        catalog, sharing = self._sources.shelf.catalog, self._by_address()
-        return [node_row(node, self._entries, self._progress_of(node, catalog, sharing)) for node in nodes]
+        given, catalog, sharing = self._sources.roster.nodes, self._sources.shelf.catalog, self._by_address()
+        return [node_row(node, given, self._progress_of(node, catalog, sharing)) for node in nodes]
 
     def _progress_of(self, node: Glance, catalog: Catalog, sharing: dict[str, list[Glance]]) -> Progress:
         alone = sharing.get(node.address) == [node]

@@ -169,6 +169,14 @@ class Nodes:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
     default: str | None = None
+    _of_one: dict[str, list[int]] = field(init=False, default_factory=dict, compare=False, repr=False)
+    """By an address or number that they want the places of entries: most of them name one machine."""
+    _of_many: list[int] = field(init=False, default_factory=list, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for place, entry in enumerate(self.entries):
+            own = next((value for key, value in entry.wants if key in ("mac", "uuid", "serial")), None)
+            (self._of_many if own is None else self._of_one.setdefault(own, [])).append(place)
 
     def identity(self, given: str, vendor: str = "", model: str = "") -> Identity:
         """The machine that somebody means by a MAC address, a UUID, a name of the file or a serial number."""
@@ -188,16 +196,17 @@ class Nodes:
         assignment = self.assignment(identity)
         return not destruction or (assignment is not None and destruction in assignment.profile.allow)
 
-    def without_default(self) -> Nodes:
-        """The same where only machines that an entry fits get anything."""
-        return replace(self, default=None)
+    def entry_of(self, identity: Identity) -> Entry | None:
+        """The first entry that fits a machine."""
+        own = (self._of_one.get(key, ()) for key in (identity.mac, identity.uuid, identity.serial))
+        places = sorted({*self._of_many, *(place for some in own for place in some)})
+        return next((self.entries[place] for place in places if self.entries[place].fits(identity)), None)
 
     def assignment(self, identity: Identity) -> Assignment | None:
         """What a machine gets; None for nothing."""
-        for entry in self.entries:
-            if entry.fits(identity):
-                profile = self.profiles[entry.profile]
-                return Assignment(profile, f"{profile.arguments} {entry.arguments}".strip(), entry)
+        if entry := self.entry_of(identity):
+            profile = self.profiles[entry.profile]
+            return Assignment(profile, f"{profile.arguments} {entry.arguments}".strip(), entry)
         if self.default is None:
             return None
         profile = self.profiles[self.default]

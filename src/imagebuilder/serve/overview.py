@@ -7,34 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagebuilder.serve.catalog import Catalog
-from imagebuilder.serve.identity import Identity
-from imagebuilder.serve.nodes import Entry, Nodes
-from imagebuilder.serve.state.boots import AGENT, LAST_PHASE, SCRIPT
+from imagebuilder.serve.nodes import Nodes
+from imagebuilder.serve.state.boots import BOOTING, SCRIPT, how_far
 from imagebuilder.serve.state.overview import Glance, LastBoot
 from imagebuilder.store.manifest import INITRD, KERNEL
 
-DISCOVERED, BOOTING, STARTED, READY, FAILED = "discovered", "booting", "started", "ready", "failed"
+DISCOVERED = "discovered"
 UNDER_WAY = (DISCOVERED, SCRIPT, BOOTING)
 """In these, bytes that go to a node's address are of its boot."""
-
-
-class Entries:
-    """Which entry of nodes.yml is a machine's, found at once: most of them name one machine."""
-
-    def __init__(self, nodes: Nodes) -> None:
-        self.nodes = nodes
-        self._of_one: dict[str, list[int]] = {}
-        self._of_many: list[int] = []
-        for number, entry in enumerate(nodes.entries):
-            own = next((value for key, value in entry.wants if key in ("mac", "uuid", "serial")), None)
-            (self._of_many if own is None else self._of_one.setdefault(own, [])).append(number)
-
-    def of(self, identity: Identity) -> Entry | None:
-        """The first entry that fits."""
-        named = [self._of_one.get(key, []) for key in (identity.mac, identity.uuid, identity.serial)]
-        numbers = sorted({*self._of_many, *(number for some in named for number in some)})
-        found = (self.nodes.entries[number] for number in numbers)
-        return next((entry for entry in found if entry.fits(identity)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +27,8 @@ class Progress:
 
 def state_of(boot: LastBoot | None) -> str:
     """A word: `discovered` until it reports of its first boot, `script`, `booting`, `started`, `ready`, `failed`."""
-    if boot is None:
-        return DISCOVERED
-    if boot.code:
-        return FAILED
-    first = DISCOVERED if boot.number == 1 else SCRIPT
-    return {SCRIPT: first, LAST_PHASE: STARTED, AGENT: READY}.get(boot.phase, BOOTING)
+    state = how_far(boot.phase, boot.code) if boot else DISCOVERED
+    return DISCOVERED if state == SCRIPT and boot and boot.number == 1 else state
 
 
 def progress_of(boot: LastBoot | None, catalog: Catalog, arrived: Mapping[str, int]) -> Progress:
@@ -72,9 +48,9 @@ def progress_of(boot: LastBoot | None, catalog: Catalog, arrived: Mapping[str, i
     return Progress(min(total, loaded + max(fetched, boot.bytes)), total)
 
 
-def node_row(glance: Glance, entries: Entries, progress: Progress) -> dict[str, Any]:
+def node_row(glance: Glance, nodes: Nodes, progress: Progress) -> dict[str, Any]:
     """What JSON says of a node; times are since 1970, `ms` since its kernel started."""
-    identity, boot, entry = glance.identity, glance.boot, entries.of(glance.identity)
+    identity, boot, entry = glance.identity, glance.boot, nodes.entry_of(glance.identity)
     row = {
         "id": glance.id,
         "name": (entry and entry.name) or "",
@@ -84,7 +60,7 @@ def node_row(glance: Glance, entries: Entries, progress: Progress) -> dict[str, 
         "serial": identity.serial,
         "address": glance.address,
         "seen": glance.last_seen,
-        "profile": (entry.profile if entry else entries.nodes.default) or "",
+        "profile": (entry.profile if entry else nodes.default) or "",
         "state": state_of(boot),
     }
     if boot:

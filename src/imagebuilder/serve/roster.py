@@ -17,16 +17,19 @@ class Roster:
     """What nodes get. `problem` is what is wrong with the file as it is now, "" if nothing is."""
 
     def __init__(
-        self, source: Path | Nodes, tell: Callable[[str], None], check: Callable[[Nodes], None] | None = None
+        self,
+        source: Path | Nodes,
+        tell: Callable[[str], None],
+        adapt: Callable[[Nodes], Nodes] = lambda nodes: nodes,
     ) -> None:
-        """From a file, or as it is for good; `check` raises SpecError for what this server cannot do.
+        """From a file, or as it is for good; `adapt` makes of a file's content what this server gives.
 
-        Raises SpecError when the file is wrong to begin with.
+        It raises SpecError for what the server cannot do. Raises SpecError when the file is wrong to begin with.
         """
         self.path = source if isinstance(source, Path) else None
         self.problem = ""
         self._tell = tell
-        self._check = check
+        self._adapt = adapt
         self._again = 0.0
         self._nodes = source if isinstance(source, Nodes) else Nodes()
         self._seen = self._look()
@@ -54,10 +57,7 @@ class Roster:
     def _read(self, path: Path) -> None:
         """Read the file and its templates, again if one of them changes meanwhile."""
         while True:
-            nodes = read_nodes(path)
-            if self._check:
-                self._check(nodes)
-            self._nodes = nodes
+            self._nodes = self._adapt(read_nodes(path))
             seen = self._look()
             if seen == self._seen:
                 return

@@ -160,3 +160,21 @@ def test_wrong_file_is_refused_to_begin_with(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="does not exist"):
         Roster(tmp_path / "none.yml", print)
     assert Roster(Nodes(), print).nodes == Nodes()
+
+
+def test_entry_is_found_as_the_file_has_it() -> None:
+    text = """\
+profiles: {all: {image: x}}
+nodes:
+  - {mac: "52:54:00:00:00:01", vendor: Acme, profile: all}
+  - {vendor: A*, profile: all}
+  - {serial: S7, profile: all}
+  - {mac: "52:54:00:00:00:01", profile: all}
+"""
+    nodes = parse_nodes(text, PATH)
+    for mac in ("", "52:54:00:00:00:01", "52:54:00:00:00:02"):
+        for serial in ("", "S7"):
+            for vendor in ("", "Acme", "Other"):
+                machine = Identity(mac=mac, serial=serial, vendor=vendor)
+                first = next((entry for entry in nodes.entries if entry.fits(machine)), None)
+                assert nodes.entry_of(machine) == first, machine

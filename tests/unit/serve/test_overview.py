@@ -1,15 +1,11 @@
-"""A node in a line: its state, what has come of its image, which entry of nodes.yml is its own."""
+"""A node in a line: its state, what has come of its image."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from imagebuilder.serve.catalog import Catalog
-from imagebuilder.serve.identity import Identity
-from imagebuilder.serve.nodes import parse_nodes
-from imagebuilder.serve.overview import Entries, Progress, progress_of, state_of
+from imagebuilder.serve.overview import Progress, progress_of, state_of
 from imagebuilder.serve.state.overview import LastBoot
 from imagebuilder.store.layout import Blob
 from imagebuilder.store.manifest import BASE, INITRD, KERNEL, Layer, Manifest
@@ -58,22 +54,3 @@ def test_bytes_are_what_is_known_and_never_more_than_there_are(
 
 def test_bytes_of_an_image_that_is_gone_are_not_known() -> None:
     assert progress_of(boot("fetch"), Catalog(), {}) == progress_of(None, CATALOG, {}) == Progress(0, 0)
-
-
-def test_entry_is_found_as_the_file_has_it() -> None:
-    text = """\
-profiles: {all: {image: x}}
-nodes:
-  - {mac: "52:54:00:00:00:01", vendor: Acme, profile: all}
-  - {vendor: A*, profile: all}
-  - {serial: S7, profile: all}
-  - {mac: "52:54:00:00:00:01", profile: all}
-"""
-    nodes = parse_nodes(text, Path("nodes.yml"))
-    entries = Entries(nodes)
-    for mac in ("", "52:54:00:00:00:01", "52:54:00:00:00:02"):
-        for serial in ("", "S7"):
-            for vendor in ("", "Acme", "Other"):
-                machine = Identity(mac=mac, serial=serial, vendor=vendor)
-                assignment = nodes.assignment(machine)
-                assert entries.of(machine) == (assignment.entry if assignment else None), machine
