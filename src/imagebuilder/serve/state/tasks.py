@@ -43,6 +43,9 @@ _INVENTORY = (
 )
 _OVER = (TASKS.c.node_id == bindparam("node"), TASKS.c.finished > 0, TASKS.c.kind == COMMAND)
 _KEPT = select(TASKS.c.id).where(*_OVER).order_by(TASKS.c.number.desc()).limit(bindparam("keep"))
+_DOOMED = _ALL.where(TASKS.c.node_id == bindparam("node"), TASKS.c.state == QUEUED, TASKS.c.destroys != "").order_by(
+    TASKS.c.number
+)
 _UNSAID = delete(OUTPUT).where(OUTPUT.c.task_id == bindparam("task"))
 _FORGET = delete(TASKS).where(*_OVER, TASKS.c.id.not_in(_KEPT))
 
@@ -151,8 +154,7 @@ def expire(connection: Connection, now: int) -> None:
 
 def waiting_to_destroy(connection: Connection, node_id: str) -> list[Task]:
     """The tasks of a node that will destroy something, and have not begun."""
-    which = (TASKS.c.node_id == node_id, TASKS.c.state == QUEUED, TASKS.c.destroys != "")
-    return [_task(row._mapping) for row in connection.execute(_ALL.where(*which).order_by(TASKS.c.number))]
+    return [_task(row._mapping) for row in connection.execute(_DOOMED, {"node": node_id})]
 
 
 def withdraw(connection: Connection, task_ids: Sequence[str], now: int) -> int:
