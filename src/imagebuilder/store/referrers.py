@@ -61,8 +61,10 @@ def attach(layout: Layout, subject: Blob, artifact_type: str, files: Sequence[La
     return attach_all(layout, [Attachment(subject, artifact_type, files)])[0]
 
 
-def attach_all(layout: Layout, attachments: Iterable[Attachment]) -> list[Blob]:
+def attach_all(layout: Layout, attachments: Sequence[Attachment]) -> list[Blob]:
     """`attach` for several at once, which others see all or none of; returns their manifests."""
+    if not attachments:
+        return []
     layout.put(EMPTY)
     made = [(layout.put(attachment.to_bytes()), attachment.artifact_type) for attachment in attachments]
     _list(layout, made)
