@@ -25,7 +25,7 @@ from imagebuilder.steps import cpio, databases, overlay, sidecar
 from imagebuilder.steps.databases import is_database
 from imagebuilder.steps.footing import Footing, footing_of
 from imagebuilder.steps.handmade import config_of, kept
-from imagebuilder.steps.layer import Entry, Listed, bytes_of, capture, contents_of, marked, meant
+from imagebuilder.steps.layer import Entry, Listed, bytes_of, capture, contents_of, marked, meant, replaced
 from imagebuilder.steps.view import View, view_of
 
 _INFO = "var/lib/dpkg/info"
@@ -181,7 +181,7 @@ def _changes(image: str, parts: Sequence[Part], upper: Sequence[Entry], below: S
     footing = footing_of(tuple(part.sha256 for part in parts), view_of(entries, lists), under)
     known = sidecar.Known(
         footing.changes,
-        frozenset(entry.name for entry in entries if entry.kind != "whiteout" and entry.path in under.paths),
+        replaced(entries, Listed.of(below)),
         replace(footing, changes={}).to_json().encode(),
     )
     return Changes(image, tuple(entries), known, footing, under, _owned(entries, footing, before))

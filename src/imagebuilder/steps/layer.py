@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -105,7 +105,7 @@ def capture(upper: Path, below: Path | None = None) -> list[Entry]:
     Without `below`, `upper` must be a settled one. Raises ImagebuilderError for
     what cannot be a layer of its own.
     """
-    return cpio.number(meant(marked(upper), None if below is None else _MergedView(os.fsencode(below))))
+    return cpio.number(meant(marked(upper), None if below is None else Mounted(below)))
 
 
 def marked(upper: Path) -> Iterator[Entry]:
@@ -159,19 +159,6 @@ def standing_alone(entries: Sequence[Entry], chosen: Iterable[Entry]) -> list[En
     return [entry for entry in entries if entry.name in names]
 
 
-def replaced(entries: Iterable[Entry], below: Path) -> frozenset[bytes]:
-    """The names of sorted entries, whiteouts apart, that the merged view `below` has as well."""
-    root = os.fsencode(below)
-    found: set[bytes] = set()
-    folders = {b""}
-    for entry in entries:
-        path = os.path.join(root, entry.name)
-        if os.path.dirname(entry.name) in folders and os.path.lexists(path):
-            found |= {entry.name} if entry.kind != "whiteout" else set()
-            folders |= {entry.name} if _is_folder(path) else set()
-    return frozenset(found)
-
-
 class Below(Protocol):
     """What an upperdir lies on, merged."""
 
@@ -186,40 +173,61 @@ class Below(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _MergedView:
-    """A merged view that is mounted."""
+class Mounted:
+    """A merged view that is mounted at `root`."""
 
-    root: bytes
+    root: Path
 
     def has(self, name: bytes) -> bool:
-        return os.path.lexists(os.path.join(self.root, name))
+        return os.path.lexists(self._path(name))
 
     def is_folder(self, name: bytes) -> bool:
-        return _is_folder(os.path.join(self.root, name))
+        path = self._path(name)
+        return os.path.isdir(path) and not os.path.islink(path)
 
     def names_in(self, folder: bytes) -> Iterable[bytes]:
-        return (_join(folder, name) for name in os.listdir(os.path.join(self.root, folder)))
+        return (_join(folder, name) for name in os.listdir(self._path(folder)))
+
+    def _path(self, name: bytes) -> bytes:
+        return os.path.join(os.fsencode(self.root), name)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A merged view whose names are known: whether each is a folder."""
+    """A merged view whose names are known, and of each folder the names in it."""
 
-    names: Mapping[bytes, bool]
+    names: Collection[bytes]
+    folders: Mapping[bytes, Sequence[bytes]]
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Listed:
         """That of its entries."""
-        return cls({entry.name: stat.S_ISDIR(entry.member.mode) for entry in entries})
+        modes = {entry.name: entry.member.mode for entry in entries}
+        folders: dict[bytes, list[bytes]] = {name: [] for name, mode in modes.items() if stat.S_ISDIR(mode)}
+        for name in modes:
+            if _folder_of(name) in folders:
+                folders[_folder_of(name)].append(name)
+        return cls(modes.keys(), folders)
 
     def has(self, name: bytes) -> bool:
         return name in self.names
 
     def is_folder(self, name: bytes) -> bool:
-        return self.names.get(name, False)
+        return name in self.folders
 
     def names_in(self, folder: bytes) -> Iterable[bytes]:
-        return (name for name in self.names if _folder_of(name) == folder)
+        return self.folders[folder]
+
+
+def replaced(entries: Iterable[Entry], below: Below) -> frozenset[bytes]:
+    """The names of sorted entries, whiteouts apart, that there are below as well."""
+    found: set[bytes] = set()
+    folders = {b""}
+    for entry in entries:
+        if os.path.dirname(entry.name) in folders and below.has(entry.name):
+            found |= {entry.name} if entry.kind != "whiteout" else set()
+            folders |= {entry.name} if below.is_folder(entry.name) else set()
+    return frozenset(found)
 
 
 def meant(found: Iterable[Entry], below: Below | None) -> Iterator[Entry]:
@@ -300,7 +308,3 @@ def _join(folder: bytes, name: bytes) -> bytes:
 def _folder_of(name: bytes) -> bytes:
     """The folder that a name is in: `.` that of names without a slash, and "" that of `.`."""
     return os.path.dirname(name) or (b"" if name == b"." else b".")
-
-
-def _is_folder(path: bytes) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)

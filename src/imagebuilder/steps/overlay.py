@@ -48,7 +48,7 @@ class PackOverlay(Step):
         for entry, names in lost:
             machine.note(f"{entry.path} has {', '.join(names)}: only an initrd of ours brings it to the node")
         with machine.overlay(inputs["lower"]) as below:
-            known = sidecar.Known(databases.recorded(upper, below), layer.replaced(entries, below))
+            known = sidecar.Known(databases.recorded(upper, below), layer.replaced(entries, layer.Mounted(below)))
         members = sidecar.add(entries, known, self.format, self.epoch, machine.scratch())
         machine.progress("compressing", sum(entry.member.size for entry in members))
         write(machine, members, self.format, output, self.epoch)
