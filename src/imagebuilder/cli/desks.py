@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuilder.cli.nodes import DEFAULT, nodes_of
-from imagebuilder.cli.places import cache_at, state_of, token_file
+from imagebuilder.cli.places import cache_at, database_of, token_file
 from imagebuilder.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,14 +35,11 @@ def desk_of(arguments: argparse.Namespace) -> Desk:
     """What the user's questions go to; to be closed."""
     from imagebuilder.serve.catalog import read_catalog
     from imagebuilder.serve.local import LocalDesk
-    from imagebuilder.serve.state.database import Database
 
     if arguments.server:
         return _remote(arguments)
-    where = state_of(arguments)
-    database = Database(where) if "://" in where or Path(where).exists() else None
     return LocalDesk(
-        database,
+        database_of(arguments),
         lambda: nodes_of(arguments),
         lambda: read_catalog(cache_at(arguments).layout),
         arguments.nodes or DEFAULT,

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuilder.cli.nodes import nodes_of
-from imagebuilder.cli.places import add_cache_argument, add_state_argument, state_of
+from imagebuilder.cli.places import add_cache_argument, add_state_argument, database_of
 from imagebuilder.console import size_text
 from imagebuilder.errors import UserError
 
 if TYPE_CHECKING:
     from imagebuilder.serve.identity import Identity
     from imagebuilder.serve.nodelayer.layer import NodeLayer, Shown
+    from imagebuilder.serve.state.database import Database
     from imagebuilder.serve.state.layers import Given
 
 EPILOG = """\
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from imagebuilder.host import files
 
     nodes = nodes_of(arguments)
-    seen = _seen(state_of(arguments), nodes.identity(arguments.node, arguments.vendor, arguments.model))
+    seen = _seen(database_of(arguments), nodes.identity(arguments.node, arguments.vendor, arguments.model))
     identity = seen.identity
     assignment = nodes.assignment(identity)
     layer = assignment.layer(identity) if assignment else None
@@ -104,20 +105,19 @@ class _Seen:
     given: Given | None = None
 
 
-def _seen(state: str, identity: Identity) -> _Seen:
+def _seen(database: Database | None, identity: Identity) -> _Seen:
     from sqlalchemy import Connection
 
     from imagebuilder.serve.state import layers, nodes
-    from imagebuilder.serve.state.database import Database
 
-    if "://" not in state and not Path(state).exists():
+    if database is None:
         return _Seen(identity)
 
     def read(connection: Connection) -> _Seen:
         node = nodes.find(connection, identity)
         return _Seen(node.identity, layers.last(connection, node.id)) if node else _Seen(identity)
 
-    with closing(Database(state)) as database:
+    with closing(database):
         return database.do(read)
 
 

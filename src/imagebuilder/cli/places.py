@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from imagebuilder.engine.cache import Cache
+    from imagebuilder.serve.state.database import Database
 
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,14 @@ def add_state_argument(parser: argparse.ArgumentParser) -> None:
 def state_of(arguments: argparse.Namespace) -> str:
     """The file or the URL that it names."""
     return arguments.state or str(cache_folder(arguments) / "serve/state.sqlite")
+
+
+def database_of(arguments: argparse.Namespace) -> Database | None:
+    """What the server remembers; None when there has been none. To be closed."""
+    from imagebuilder.serve.state.database import Database
+
+    where = state_of(arguments)
+    return Database(where) if "://" in where or Path(where).exists() else None
 
 
 def token_file(arguments: argparse.Namespace) -> Path:
