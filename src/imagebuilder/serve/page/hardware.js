@@ -2,7 +2,7 @@
 
 import { h, later, say } from "/page/dom.js";
 import { ask } from "/page/live.js";
-import { count, title } from "/page/words.js";
+import { count, title, wanted } from "/page/words.js";
 
 export class Hardware {
   constructor(live) {
@@ -34,7 +34,7 @@ export class Hardware {
     const more = told.count > told.nodes.length ? `; the first ${told.nodes.length} are shown` : "";
     const none = "No node has said yet what it is made of: each does when it is ready for the first time.";
     say(this.sum, told.of ? `${told.count.toLocaleString("en")} of ${count(told.of, "node")}${more}` : none);
-    const words = asked.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wanted(asked);
     this.list.replaceChildren(...told.nodes.map((found) => this.entry(found, words)));
   }
 

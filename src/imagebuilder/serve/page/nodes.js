@@ -5,7 +5,7 @@ import { History } from "/page/history.js";
 import { Node } from "/page/node.js";
 import { Rows } from "/page/rows.js";
 import { Wall } from "/page/wall.js";
-import { STATES, ago, doing, done, moves, title } from "/page/words.js";
+import { STATES, ago, doing, done, has, moves, title, wanted } from "/page/words.js";
 
 const byName = new Intl.Collator("en", { numeric: true }).compare;
 
@@ -81,7 +81,7 @@ export class Nodes {
   }
 
   arrange() {
-    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wanted(this.search.value);
     const all = [...this.live.nodes.values()].sort(inOrder);
     this.known = new Set(this.live.nodes.keys());
     const fitting = all.filter((node) => (!this.state || node.state === this.state) && fits(node, words));
@@ -156,6 +156,5 @@ function inOrder(a, b) {
 function fits(node, words) {
   if (!words.length) return true;
   const said = [node.name, node.node, node.address, node.vendor, node.model, node.serial, node.profile, node.image, node.code, node.phase, STATES[node.state]];
-  const text = said.join("\n").toLowerCase();
-  return words.every((word) => text.includes(word));
+  return has(said.join("\n"), words);
 }

@@ -2,7 +2,7 @@
 
 import { h, later, say } from "/page/dom.js";
 import { ask } from "/page/live.js";
-import { ago, count, seconds, time, title } from "/page/words.js";
+import { ago, count, has, seconds, time, title, wanted } from "/page/words.js";
 
 const KEEP = 300;
 
@@ -35,7 +35,7 @@ export class Tasks {
   fill() {
     const { queued, given } = this.live.openTasks;
     say(this.sum, `${count(queued, "waits", "wait")}, ${count(given, "runs", "run")}`);
-    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wanted(this.search.value);
     const tasks = [...this.live.tasks.values()].sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1)).slice(0, KEEP);
     const fitting = tasks.filter((task) => this.fits(task, words));
     const entries = fitting.map((task) => this.shown.get(task.id) ?? new Task(task, this.name(task)));
@@ -56,8 +56,7 @@ export class Tasks {
 
   fits(task, words) {
     if (task.kind === "inventory" && !this.inventories.checked) return false;
-    const text = `${this.name(task)}\n${task.command}\n${task.state}`.toLowerCase();
-    return words.every((word) => text.includes(word));
+    return has(`${this.name(task)}\n${task.command}\n${task.state}`, words);
   }
 }
 

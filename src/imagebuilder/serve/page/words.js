@@ -50,6 +50,15 @@ export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }
 
+/** The words that somebody searches for. */
+export const wanted = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
+
+/** Whether all words are in a text. */
+export function has(text, words) {
+  const lowered = text.toLowerCase();
+  return words.every((word) => lowered.includes(word));
+}
+
 export const short = (digest) => digest.replace("sha256:", "").slice(0, 12);
 
 export const title = (node) => node.name || node.node;
