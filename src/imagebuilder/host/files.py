@@ -80,7 +80,7 @@ def _is_abandoned(room: Path) -> bool:
     try:
         with locked(room / "lock", wait=False):
             return True
-    except BlockingIOError:
+    except (BlockingIOError, FileNotFoundError):  # who lives there may be just about to leave, and to remove it
         return False
 
 
